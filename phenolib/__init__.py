@@ -1,0 +1,39 @@
+"""Crop phenology and soil remote sensing: files to dates, maps and effects.
+
+Modules load when they are first used, so that ``import phenolib`` stays under a second.
+
+>>> import phenolib as ph
+>>> ph.phenology.__name__
+'phenolib.phenology'
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+MODULES = (
+    "archive",
+    "curves",
+    "errors",
+    "files",
+    "metrics",
+    "phenology",
+    "plots",
+    "report",
+    "runner",
+    "simulate",
+    "sources",
+    "training",
+)
+
+
+def __getattr__(name):
+    if name in MODULES:
+        return import_module(f"phenolib.{name}")
+    if name == "open_archive":
+        return import_module("phenolib.archive").open_archive
+    raise AttributeError(f"module 'phenolib' has no attribute '{name}'")
+
+
+def __dir__():
+    return sorted([*MODULES, "open_archive", "__version__"])

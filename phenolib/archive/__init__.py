@@ -1,0 +1,427 @@
+"""An archive is a set of source files with what is known about them; simulated and real ones are used alike."""
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from phenolib.archive.downloads import MANIFEST, catalogue, fetch, get
+from phenolib.errors import InputError, near
+from phenolib.files import digest, home, inside, lock, sha256, write_json
+from phenolib.sources import phenocam
+
+__all__ = ["Archive", "Reference", "catalogue", "check", "get", "open_archive"]
+
+SEED = 7
+PATTERNS = {  # for each kind: the first pattern that any file matches is taken
+    "cameras": ("phenocam/*_[13]day.csv", "**/*_[13]day.csv"),
+    "transitions": ("**/*transition_dates*.csv",),
+}
+READERS = {"cameras": "phenocam", "transitions": "phenocam"}
+OPTIONS = {"cameras": ("columns",), "transitions": ()}  # of the readers
+ABOUT = ("title", "licence", "citation", "note")  # keys of archive.yml that are not kinds
+SITE_COLUMNS = ("site", "lon", "lat", "cluster", "crop", "split")
+DEEPCROP_TEST = ("cafcookwestltar01", "mead2", "mead3", "NEON.D06.KONA.DP1.00042", "usof6")  # doi:10.1016/j.rse.2022.113046
+EVENTS = (
+    "series", "site", "veg_type", "path", "step", "metric", "direction", "share", "date", "date_low", "date_high",
+    "low", "high")
+SAME_CLUSTER = 5.0  # km; the fields of one farm or research station
+
+
+def __getattr__(name):
+    if name == "check":
+        from phenolib.archive.findings import check
+
+        return check
+    raise AttributeError(f"module 'phenolib.archive' has no attribute '{name}'")
+
+
+def open_archive(name):
+    """Open an archive.
+
+    name     "simulated" (made on first use), a folder, the name of a public data set (see ``catalogue``), or a URL
+             at which archive.yml lists the files
+    returns  Archive
+    raises   InputError if there is no such archive, or nothing in it is recognised
+    """
+    name = str(name)
+    if name == "simulated":
+        return Archive(_simulated("cameras"), name=name)
+    if name.startswith(("https://", "http://")):
+        return Archive(*_remote(name))
+    folder = Path(name).expanduser()
+    if folder.is_dir() and name:
+        return Archive(folder)
+    if name and folder.is_file():
+        raise InputError(f"archive '{name}' is a file; give the folder that holds it")
+    names = list(catalogue()["name"].unique()) if MANIFEST.is_file() else []
+    if name in names:
+        return Archive(get(name))
+    beside = [p.name for p in folder.parent.iterdir() if p.is_dir()] if folder.parent.is_dir() else []
+    hint = near(folder.name, [*beside, *names, "simulated"])
+    raise InputError(f"archive '{name}': there is no such folder{hint if 'did you mean' in hint else ''}; "
+                     "give a folder, a URL, 'simulated', or a name that `phenolib data list` shows")
+
+
+@dataclass
+class Reference:
+    """What the dates found in an archive are held against.
+
+    source   "truth" of a simulated archive, or "published" by the network
+    events   one row per event: series, site, path (of the series' file), metric ("gcc_90"), direction ("rising" or
+             "falling"), share [% of the amplitude], date, date_low, date_high (NaT where there is no interval)
+    """
+
+    source: str
+    events: pd.DataFrame
+
+
+@dataclass
+class Kind:
+    """One entry of archive.yml: where the files of a kind are, and how to read them."""
+
+    path: str = ""
+    files: list = field(default_factory=list)
+    reader: str = ""
+    options: dict = field(default_factory=dict)
+    units: object = ""
+    licence: str = ""
+
+
+class Archive:
+    """Source files in a folder, described by archive.yml and sites.csv or recognised by their names.
+
+    name     title of the archive, or the last part of its folder's path
+    root     the folder
+    about    title, licence, citation and note of archive.yml
+    """
+
+    def __init__(self, root, base="", name=""):
+        self.root = Path(root).resolve()
+        self.base = base
+        self.about, self.described = _description(self.root)
+        self.name = str(name or self.about.get("title") or self.root.name)
+        if not self.kinds():
+            looked = [k.path for k in self.described.values() if k.path] or [p for v in PATTERNS.values() for p in v]
+            raise InputError(f"archive '{self.name}' is empty: no file in it is named like {' or '.join(looked)}")
+
+    def __repr__(self):
+        return f"<Archive {self.name}: {', '.join(f'{len(p)} {k}' for k, p in self.kinds().items())}>"
+
+    def kinds(self):
+        """The files of each kind, sorted: {"cameras": [Path, ...], ...}; kinds without a file are left out."""
+        return {kind: list(paths) for kind, paths in self._kinds.items()}
+
+    @cached_property
+    def _kinds(self):
+        if self.described:
+            found = {name: self._files(name, kind) for name, kind in self.described.items()}
+        else:
+            found = {name: _first_match(self.root, name, patterns) for name, patterns in PATTERNS.items()}
+        return {name: paths for name, paths in found.items() if paths}
+
+    def _files(self, name, kind):
+        """Files of a kind of archive.yml; those at a URL are fetched once."""
+        if kind.path.startswith(("https://", "http://")):
+            kind = Kind(files=[kind.path])
+        if kind.path and self.base:
+            raise InputError(f"archive.yml of '{self.name}': files at a URL cannot be found by the pattern "
+                             f"'{kind.path}'; list them under 'files:'")
+        if kind.path:
+            inside(self.root, kind.path)
+            return _first_match(self.root, name, [kind.path])
+        known = kind.files if isinstance(kind.files, dict) else dict.fromkeys(kind.files)
+        return sorted(self._file(str(file), sha) for file, sha in known.items())
+
+    def _file(self, name, known):
+        url = name if name.startswith(("https://", "http://")) else f"{self.base}/{name}" if self.base else ""
+        cache = home() / "downloads" / "files" / digest(url)[:12]
+        path = cache / Path(name).name if url == name else inside(self.root, name)
+        if not path.is_file() or (known and sha256(path) != known):
+            if not url:
+                raise InputError(f"archive.yml of '{self.name}': the file {name} is missing or has another sha256")
+            fetch(url, path, known)
+        return path
+
+    def hash(self, kinds=None):
+        """One sha256 over the bytes of the files (of some kinds, or all), the table of sites and the truth."""
+        kinds = self.kinds() if kinds is None else {k: self.kinds().get(k, []) for k in kinds}
+        paths = {self.label(p): p for files in kinds.values() for p in files}
+        for path in (self.root / "sites.csv", *(self.root / "truth" / f"{k}.csv" for k in kinds)):
+            if path.is_file():
+                paths[self.label(path)] = path
+        store = home() / "cache" / "hashes" / f"{digest(str(self.root))[:16]}.json"
+        old = json.loads(store.read_text()) if store.is_file() else {}
+        new = {}
+        for label, path in sorted(paths.items()):
+            stat = path.stat()
+            mark = [stat.st_size, stat.st_mtime_ns]
+            new[label] = old[label] if old.get(label, [])[:2] == mark else [*mark, sha256(path)]
+        if any(old.get(label) != mark for label, mark in new.items()):
+            write_json(store, {**old, **new})
+        described = {k: vars(self.described[k]) for k in kinds if k in self.described}
+        return digest(described, [[label, mark[2]] for label, mark in new.items()])
+
+    def label(self, path):
+        """The path of a file within the archive, as text."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
+
+    def cameras(self, site="", veg_type=""):
+        """The camera series, one row each: series ("<site>_<VEG>_<ROI>"), site, veg_type, roi, step [days], path.
+
+        Where a series is there per day and per three days, the three-day file is taken.
+
+        site       only this site (for a simulated archive, the name of the real site also stands for its twin)
+        veg_type   only this vegetation, e.g. "AG" (agriculture)
+        """
+        table = self._cameras
+        if site:
+            table = table[table["site"] == self.find_site(site)]
+        if veg_type:
+            there = sorted(set(table["veg_type"]))
+            table = table[table["veg_type"] == veg_type]
+            if table.empty:
+                raise InputError(f"no camera series of vegetation '{veg_type}' in the archive '{self.name}'{near(veg_type, there)}")
+        return table.drop(columns=["lon", "lat"]).reset_index(drop=True)
+
+    @cached_property
+    def _cameras(self):
+        rows = [{**phenocam.read_header(p), "path": p} for p in self.kinds().get("cameras", [])]
+        names = ["site", "veg_type", "roi", "step", "path", "lon", "lat"]
+        table = pd.DataFrame(rows, columns=names)
+        table.insert(0, "series", table["site"] + "_" + table["veg_type"] + "_" + table["roi"])
+        return table.sort_values(["series", "step"]).drop_duplicates("series", keep="last").reset_index(drop=True)
+
+    @cached_property
+    def sites(self):
+        """One row per site: site, lon, lat, cluster, crop, split, and what else sites.csv holds.
+
+        A camera's site that sites.csv lacks is taken from the camera's header. Without sites.csv, sites within 5 km
+        of one another form a cluster, named by its first member, and the test cameras of Deep-CroP are the test split.
+        """
+        places = self._cameras.drop_duplicates("site")[["site", "lon", "lat"]].reset_index(drop=True)
+        path = self.root / "sites.csv"
+        if not path.is_file():
+            test = places["site"].isin(DEEPCROP_TEST)
+            return places.assign(cluster=_clusters(places), crop="", split=np.where(test, "test", "train"))
+        table = _sites(path)
+        rest = places[~places["site"].isin(table["site"])]
+        table = pd.concat([table, rest.assign(cluster=rest["site"])], ignore_index=True)
+        text = table.columns.difference(["lon", "lat"])
+        return table.assign(**{c: table[c].fillna("") for c in text})
+
+    def find_site(self, name):
+        """The site of that name; in a simulated archive a real site's name finds the twin that stands in for it.
+
+        raises   InputError with near names if there is no such site
+        """
+        sites = self.sites
+        if name in set(sites["site"]):
+            return name
+        twins = dict(zip(sites["twin"], sites["site"])) if "twin" in sites else {}
+        twins.pop("", None)
+        if name in twins:
+            print(f"{name}: the simulated twin '{twins[name]}' stands in")
+            return twins[name]
+        raise InputError(f"site '{name}' is not in the archive '{self.name}'{near(name, [*sites['site'], *twins])}")
+
+    def phenocam(self, site, roi=""):
+        """A camera series as a Dataset (see ``sources.phenocam.read``).
+
+        site     name of the site
+        roi      region of interest, e.g. "1000" or "AG_1000"; by default agriculture before other vegetation, and
+                 the network's standard region 1000 before others
+        raises   InputError if there is no such site or region
+        """
+        table = self.cameras(site)
+        if table.empty:
+            raise InputError(f"site '{site}' has no camera in the archive '{self.name}'")
+        if roi:
+            labels = table["veg_type"] + "_" + table["roi"]
+            chosen = table[(table["roi"] == roi) | (labels == roi)]
+            if chosen.empty:
+                raise InputError(f"site '{site}' has no region '{roi}'{near(roi, labels)}")
+            table = chosen
+        best = sorted(table.itertuples(), key=lambda t: (t.veg_type != "AG", t.roi != "1000", t.roi))[0]
+        return self._read(best.path)
+
+    def _read(self, path):
+        kind = self.described.get("cameras", Kind())
+        data = phenocam.read(path, **kind.options)
+        licence = kind.licence or self.about.get("licence", "")
+        return data.assign_attrs(licence=licence) if licence else data
+
+    def reference(self, kind="cameras", source=""):
+        """What the dates of a kind can be held against.
+
+        kind     "cameras"
+        source   "truth" (planted), "published" (by the network), or "" for the best there is: truth, else published
+        returns  Reference, its table empty where the archive has none of the source asked for; None if there is none
+                 at all
+        """
+        found = {"truth": self._truth(kind), "published": pd.DataFrame(columns=EVENTS)}
+        if kind == "cameras" and "transitions" in self.kinds():
+            events = self.transitions()
+            found["published"] = events[events["path"].notna()].reset_index(drop=True)
+        if source:
+            if source not in found:
+                raise InputError(f"reference '{source}' is not known{near(source, found)}")
+            return Reference(source, found[source])
+        return next((Reference(name, events) for name, events in found.items() if len(events)), None)
+
+    def _truth(self, kind):
+        path = self.root / "truth" / f"{kind}.csv"
+        if not path.is_file():
+            return pd.DataFrame(columns=EVENTS)
+        events = pd.read_csv(path, dtype={"series": str, "site": str}, parse_dates=["date"])
+        series = self._cameras.set_index("series")
+        return events.assign(
+            path=events["series"].map(series["path"]), veg_type=events["series"].map(series["veg_type"]),
+            metric="gcc_90", date_low=pd.NaT, date_high=pd.NaT, low=np.nan, high=np.nan)
+
+    def transitions(self):
+        """The published transition dates as events (see ``Reference``), with `step` and the matching series' path.
+
+        `path` is None for dates whose series (same region, same step) is not in the archive.
+        """
+        files = {p.name: p for p in reversed(_first_match(self.root, "cameras", ["**/*_[13]day.csv"]))}
+        rows = []
+        for path in self.kinds().get("transitions", []):
+            table = phenocam.read_transitions(path)
+            step = table.attrs["step"]
+            for t in table.to_dict("records"):
+                series = f"{t['site']}_{t['veg_type']}_{t['roi_id']}"
+                rows += [{
+                    "series": series, "site": t["site"], "veg_type": t["veg_type"], "path": files.get(f"{series}_{step}day.csv"), "step": step,
+                    "metric": t["gcc_value"], "direction": t["direction"], "share": share,
+                    "date": t[f"transition_{share}"],
+                    "date_low": t[f"transition_{share}_lower_ci"], "date_high": t[f"transition_{share}_upper_ci"],
+                    "low": t["min_gcc"], "high": t["max_gcc"],
+                } for share in phenocam.SHARES]
+        return pd.DataFrame(rows)
+
+
+def _first_match(root, kind, patterns):
+    """Files of the first pattern that any file matches; the truth and what is hidden are left out."""
+
+    def belongs(path):
+        parts = path.relative_to(root).parts
+        aside = parts[0] == "truth" or any(part.startswith(".") for part in parts)
+        return path.is_file() and not aside and not (kind == "cameras" and "transition_dates" in path.name)
+
+    return next(filter(None, (sorted(filter(belongs, root.glob(p))) for p in patterns)), [])
+
+
+def _description(root):
+    """What archive.yml says: the archive's title, licence, …, and its kinds."""
+    path = root / "archive.yml"
+    if not path.is_file():
+        return {}, {}
+    import yaml
+
+    try:
+        text = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"archive.yml: is not valid YAML: {error}") from None
+    if not isinstance(text, dict):
+        raise InputError("archive.yml: 'key: value' lines are expected, e.g. 'cameras: phenocam/*_3day.csv'")
+    about = {k: text[k] for k in ABOUT if k in text}
+    kinds = text.get("kinds", {k: v for k, v in text.items() if k not in ABOUT}) or {}
+    if not isinstance(kinds, dict):
+        raise InputError("archive.yml: under 'kinds:' lines like 'cameras: phenocam/*_3day.csv' are expected")
+    return about, {str(name): _kind(name, value) for name, value in kinds.items()}
+
+
+def _kind(name, value):
+    if isinstance(value, str):
+        value = {"path": value}
+    if isinstance(value, list):
+        value = {"files": value}
+    if not isinstance(value, dict):
+        raise InputError(f"archive.yml: '{name}' is {value!r}; a path pattern such as phenocam/*_3day.csv is expected")
+    if name not in READERS:  # a catalogue, say: {stac: https://…, collections: […]}
+        rest = {k: value[k] for k in value if k not in Kind.__dataclass_fields__}
+        value = {**{k: v for k, v in value.items() if k not in rest}, "options": {**value.get("options", {}), **rest}}
+    kind = {"reader": READERS.get(name, ""), **value}
+    for what, given, known in (
+        ("key", kind, Kind.__dataclass_fields__),
+        ("option", kind.get("options", {}), OPTIONS.get(name, kind.get("options", {}))),
+        ("reader", [kind["reader"]], [READERS.get(name, kind["reader"])]),
+    ):
+        wrong = next((g for g in given if g not in known), None)
+        if wrong:
+            raise InputError(f"archive.yml: '{name}' has the {what} '{wrong}'{near(wrong, known)}")
+    if not isinstance(kind.get("path", ""), str) or not isinstance(kind.get("files", []), list | dict):
+        raise InputError(f"archive.yml: '{name}' needs one pattern as 'path' or a list of names as 'files'")
+    return Kind(**kind)
+
+
+def _sites(path):
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    for name in ("site", "lon", "lat"):
+        if name not in table:
+            raise InputError(f"sites.csv: the column '{name}' is missing{near(name, table.columns)}")
+    for name in ("lon", "lat"):
+        values = pd.to_numeric(table[name], errors="coerce")
+        if values.isna().any():
+            row = int(values.isna().to_numpy().argmax())
+            raise InputError(f"sites.csv: line {row + 2} has {name} = '{table[name][row]}'; degrees are expected")
+        table[name] = values
+    twice = table["site"][table["site"].duplicated()]
+    if len(twice):
+        raise InputError(f"sites.csv: the site '{twice.iloc[0]}' is there twice; keep one row per site")
+    missing = {c: "" for c in SITE_COLUMNS if c not in table}
+    table = table.assign(**missing)
+    table["cluster"] = table["cluster"].where(table["cluster"] != "", table["site"])
+    return table[[*SITE_COLUMNS, *table.columns.difference(SITE_COLUMNS, sort=False)]]
+
+
+def _clusters(places):
+    """Name of each site's cluster: connected sites within ``SAME_CLUSTER`` km, named by the first of them."""
+    lon, lat = np.radians(places["lon"].to_numpy(float)), np.radians(places["lat"].to_numpy(float))
+    half = (np.sin((lat[:, None] - lat) / 2) ** 2
+            + np.cos(lat[:, None]) * np.cos(lat) * np.sin((lon[:, None] - lon) / 2) ** 2)
+    near_by = 2 * 6371.0 * np.arcsin(np.sqrt(half)) <= SAME_CLUSTER
+    first = np.arange(len(places))
+    for _ in range(len(places)):
+        lower = np.where(near_by | np.eye(len(places), dtype=bool), first, len(places)).min(axis=1, initial=len(places))
+        if (lower == first).all():
+            break
+        first = lower
+    return places["site"].to_numpy()[first]
+
+
+def _simulated(part, seed=SEED):
+    """The folder of a part of the simulated archive, made on first use by one process at a time."""
+    from phenolib import simulate
+
+    folder = home() / "archives" / f"simulated-{seed}-{digest(part, simulate.version(part))[:12]}"
+    with lock(folder.with_name(f".{folder.name}.lock")):
+        if not folder.is_dir():
+            beside = folder.with_name(f".{folder.name}.part")
+            shutil.rmtree(beside, ignore_errors=True)
+            try:
+                simulate.make(part, beside, seed=seed)
+                beside.rename(folder)
+            finally:
+                shutil.rmtree(beside, ignore_errors=True)
+    return folder
+
+
+def _remote(url):
+    """Fetch the description of an archive at a URL; its files follow when they are needed."""
+    base = url.rstrip("/").removesuffix("/archive.yml")
+    root = home() / "downloads" / "archives" / digest(base)[:12]
+    for name in ("archive.yml", "sites.csv"):
+        (root / name).unlink(missing_ok=True)
+        try:
+            fetch(f"{base}/{name}", root / name)
+        except InputError:
+            if name == "archive.yml":
+                raise InputError(f"{base}: an archive at a URL needs the file archive.yml there; "
+                                 "it could not be fetched") from None
+    return root, base, ""

@@ -1,0 +1,114 @@
+"""What an archive holds, what is wrong with it, and which chapters can run on it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from phenolib.archive import Archive
+from phenolib.errors import InputError
+from phenolib.files import checkout
+from phenolib.sources import phenocam
+
+
+@dataclass
+class Finding:
+    """One thing that is wrong: the kind of file, the file (relative to the archive), one line."""
+
+    kind: str
+    file: str
+    problem: str
+
+
+@dataclass
+class Findings:
+    """The outcome of ``check``; as text, the report that `phenolib data check` prints.
+
+    name       of the archive
+    kinds      DataFrame, one row per kind: kind, files, sites, first, last (dates), wrong (files with a problem)
+    problems   list of Finding
+    chapters   DataFrame, one row per chapter: chapter, runs (bool), lacks (kinds that are not there)
+    """
+
+    name: str
+    kinds: pd.DataFrame
+    problems: list
+    chapters: pd.DataFrame
+
+    def __iter__(self):
+        return iter(self.problems)
+
+    def __len__(self):
+        return len(self.problems)
+
+    def __str__(self):
+        lines = [f"archive {self.name}"]
+        for k in self.kinds.itertuples():
+            period = f", {k.first:%Y-%m-%d} to {k.last:%Y-%m-%d}" if pd.notna(k.first) else ""
+            lines.append(f"  {k.kind}: {k.files} files, {k.sites} sites{period}")
+        lines += [f"  wrong: {f.problem}" for f in self.problems] or ["  nothing wrong found"]
+        for c in self.chapters.itertuples():
+            lines.append(f"  chapter {c.chapter}: {'can run' if c.runs else 'lacks ' + ', '.join(c.lacks)}")
+        return "\n".join(lines)
+
+
+def check(folder):
+    """Read every file of an archive and tell what was found, what is wrong, and which chapters can run.
+
+    folder   a local folder
+    returns  Findings; a file that cannot be read is one finding, never an exception
+    raises   InputError if there is no such folder or nothing in it is recognised
+    """
+    if not Path(folder).is_dir():
+        raise InputError(f"archive '{Path(folder).name}': there is no such folder")
+    archive = Archive(folder)
+    rows, problems = [], []
+    for kind, paths in archive.kinds().items():
+        row, wrong = _kind(archive, kind, paths)
+        rows.append(row)
+        problems += wrong
+    for kind, described in archive.described.items():
+        if kind not in archive.kinds():
+            problem = f"archive.yml: no file matches '{described.path}' of '{kind}'"
+            problems.append(Finding(kind, "archive.yml", problem))
+    try:
+        len(archive.sites)  # reads sites.csv and every camera's header
+    except InputError as error:  # a camera that cannot be read is a finding of its own
+        if not any(str(error) == p.problem for p in problems):
+            problems.append(Finding("sites", "sites.csv", str(error)))
+    usable = {row["kind"] for row in rows if row["wrong"] < row["files"]}
+    columns = ["kind", "files", "sites", "first", "last", "wrong"]
+    return Findings(archive.name, pd.DataFrame(rows, columns=columns), problems, _chapters(usable))
+
+
+def _kind(archive, kind, paths):
+    """One row about a kind, and what is wrong with its files."""
+    sites, dates, wrong = set(), [], []
+    for path in paths:
+        try:
+            if kind == "cameras":
+                data = phenocam.read(path)
+                sites.add(data.site)
+                dates += [data.time.values.min(), data.time.values.max()]
+            elif kind == "transitions":
+                table = phenocam.read_transitions(path)
+                sites |= set(table["site"])
+                dates += [table["transition_50"].min(), table["transition_50"].max()]
+        except InputError as error:
+            wrong.append(Finding(kind, archive.label(path), str(error)))
+        except OSError as error:
+            wrong.append(Finding(kind, archive.label(path), f"{path.name}: cannot be opened: {error.strerror}"))
+    dates = pd.to_datetime(pd.Series(dates, dtype="datetime64[ns]"))
+    return {"kind": kind, "files": len(paths), "sites": len(sites), "first": dates.min(), "last": dates.max(),
+            "wrong": len(wrong)}, wrong
+
+
+def _chapters(kinds):
+    """Which chapters of the checkout can run on these kinds: a notebook's metadata name the kinds it needs."""
+    rows = []
+    for path in sorted((checkout() / "notebooks").glob("*.ipynb")) if checkout() else []:
+        metadata = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("phenolib", {})
+        lacks = [k for k in metadata.get("kinds", []) if k not in kinds]
+        rows.append({"chapter": path.stem, "runs": not lacks, "lacks": lacks})
+    return pd.DataFrame(rows, columns=["chapter", "runs", "lacks"])

@@ -1,0 +1,147 @@
+"""Every error with its interval, and the share that was retrieved."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+
+from phenolib.errors import InputError
+
+STATISTICS = {
+    "mae": lambda d: np.mean(np.abs(d)),
+    "median": lambda d: np.median(np.abs(d)),
+    "bias": np.mean,
+    "rmse": lambda d: np.sqrt(np.mean(d**2)),
+    "within5": lambda d: np.mean(np.abs(d) <= 5),
+    "within10": lambda d: np.mean(np.abs(d) <= 10),
+    "within15": lambda d: np.mean(np.abs(d) <= 15),
+}
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Errors of dates in days (found − reference; negative is earlier) with bootstrap intervals.
+
+    n          compared pairs
+    retrieved  share of the reference dates for which there is a found one [-]
+    mae, median (of |error|), bias, rmse [days], within5, within10, within15 [-]; NaN without pairs
+    """
+
+    n: int
+    retrieved: float
+    values: dict
+    intervals: dict
+
+    def __getattr__(self, name):
+        if name in STATISTICS:
+            return self.values[name]
+        raise AttributeError(name)
+
+    def result(self, statistic, why):
+        """One statistic as the arguments of ``report.record``: value, interval and n, or None and why there is none.
+
+        >>> days([], []).result("mae", "no reference dates")
+        {'value': None, 'why': 'no reference dates'}
+        """
+        if not self.n:
+            return {"value": None, "why": why}
+        low, high = self.intervals[statistic]
+        return {"value": self.values[statistic], "interval": None if np.isnan(low) else (low, high), "n": self.n}
+
+    @property
+    def interval(self):
+        """The interval of the mean absolute error."""
+        return self.intervals["mae"]
+
+
+def days(found, reference, *, groups=None, level=0.95, draws=2000, seed=0):
+    """Errors of found dates against reference dates.
+
+    found, reference  (n,) datetime64; NaT in ``found`` is a date that was not retrieved, NaT in ``reference`` is left out
+    groups            (n,) labels that are drawn as a whole in the bootstrap, e.g. the site; default each pair alone
+    level             of the percentile interval [-]
+    draws             of the bootstrap
+    returns           Errors
+    raises            InputError for arrays of different length
+
+    >>> error = days(pd.to_datetime(["2020-05-03", "NaT"]), pd.to_datetime(["2020-05-01", "2021-05-01"]))
+    >>> error.mae, error.n, error.retrieved
+    (2.0, 1, 0.5)
+    """
+    found, reference = np.asarray(found, "datetime64[ns]"), np.asarray(reference, "datetime64[ns]")
+    if found.shape != reference.shape:
+        raise InputError(f"{found.size} found and {reference.size} reference dates; give pairs")
+    asked = ~np.isnat(reference)
+    pair = asked & ~np.isnat(found)
+    difference = (found[pair] - reference[pair]) / np.timedelta64(1, "D")
+    labels = np.arange(pair.sum()) if groups is None else np.asarray(groups)[pair]
+    values, intervals = bootstrap(difference, labels, STATISTICS, level=level, draws=draws, seed=seed)
+    return Errors(int(pair.sum()), float(pair.sum() / asked.sum()) if asked.any() else np.nan, values, intervals)
+
+
+def bootstrap(sample, groups, statistics, *, level=0.95, draws=2000, seed=0):
+    """Statistics of a sample with percentile intervals; whole groups are drawn with replacement.
+
+    sample      (n,) numbers
+    groups      (n,) labels
+    statistics  name → function of (m,) to a number
+    returns     {name: value}, {name: (low, high)}; NaN where the sample is empty; an interval is (NaN, NaN) with
+                fewer than two groups
+    """
+    sample = np.asarray(sample, float)
+    values = {name: float(f(sample)) if sample.size else np.nan for name, f in statistics.items()}
+    _, member = np.unique(np.asarray(groups).astype(str), return_inverse=True)
+    members = [np.flatnonzero(member == k) for k in range(member.max() + 1)] if sample.size else []
+    if len(members) < 2:
+        return values, {name: (np.nan, np.nan) for name in statistics}
+    rng = np.random.default_rng(seed)
+    drawn = {name: np.empty(draws) for name in statistics}
+    for k in range(draws):
+        pick = np.concatenate([members[j] for j in rng.integers(len(members), size=len(members))])
+        for name, f in statistics.items():
+            drawn[name][k] = f(sample[pick])
+    tail = (1 - level) / 2
+    return values, {n: tuple(float(q) for q in np.quantile(v, [tail, 1 - tail])) for n, v in drawn.items()}
+
+
+def match(found, reference, *, within=60.0):
+    """Which found date belongs to which reference date, so that the sum of the distances is smallest.
+
+    found, reference  (m,), (n,) datetime64, any order; NaT never matches
+    within            pairs further apart are no match [days]
+    returns           (n,) int: index into ``found``, or -1
+
+    Hungarian assignment (scipy). A found date is used once.
+    """
+    found, reference = np.asarray(found, "datetime64[ns]"), np.asarray(reference, "datetime64[ns]")
+    result = np.full(reference.size, -1)
+    if not found.size or not reference.size:
+        return result
+    distance = np.abs((reference[:, None] - found[None, :]) / np.timedelta64(1, "D"))
+    distance[np.isnat(reference)[:, None] | np.isnat(found)[None, :]] = np.inf
+    far = 1e6
+    rows, columns = linear_sum_assignment(np.where(distance <= within, distance, far))
+    good = distance[rows, columns] <= within
+    result[rows[good]] = columns[good]
+    return result
+
+
+def match_events(found, reference, *, within=60.0, keys=("series", "direction", "share")):
+    """Found events beside reference events: each reference row gets the found date that belongs to it.
+
+    found, reference  DataFrames with the columns ``keys`` and ``date``
+    within            pairs further apart are no match [days]
+    returns           the reference with columns ``found`` (datetime64, NaT without a match) and ``difference`` [days]
+    """
+    result = reference.reset_index(drop=True).copy()
+    result["found"] = np.datetime64("NaT", "ns")
+    groups = dict(list(found.groupby(list(keys))))
+    for key, rows in result.groupby(list(keys)):
+        if key not in groups:
+            continue
+        dates = groups[key]["date"].to_numpy("datetime64[ns]")
+        which = match(dates, rows["date"].to_numpy("datetime64[ns]"), within=within)
+        result.loc[rows.index[which >= 0], "found"] = dates[which[which >= 0]]
+    result["difference"] = (result["found"] - pd.to_datetime(result["date"])) / pd.Timedelta(1, "D")
+    return result

@@ -1,0 +1,15 @@
+"""One module per kind of file: ``read`` gives xarray with units, ``write`` makes the same format again."""
+
+from importlib import import_module
+
+MODULES = ("phenocam",)
+
+
+def __getattr__(name):
+    if name in MODULES:
+        return import_module(f"phenolib.sources.{name}")
+    raise AttributeError(f"module 'phenolib.sources' has no attribute '{name}'")
+
+
+def __dir__():
+    return sorted(MODULES)

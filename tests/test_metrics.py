@@ -1,0 +1,63 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from phenolib import metrics
+from phenolib.errors import InputError
+
+DATES = pd.to_datetime(["2018-05-01", "2019-05-01", "2020-05-01", "2021-05-01"])
+
+
+def test_errors_of_known_differences():
+    "Differences of 1, −3, 8 days and one missing date give their mean, bias, shares and what was retrieved."
+    found = DATES + pd.to_timedelta([1, -3, 8, 0], "D")
+    found = found.where([True, True, True, False])
+    error = metrics.days(found, DATES)
+    assert (error.mae, error.bias, error.median, error.n, error.retrieved) == (4.0, 2.0, 3.0, 3, 0.75)
+    assert error.within5 == pytest.approx(2 / 3) and error.rmse == pytest.approx(np.sqrt(74 / 3))
+    assert error.interval[0] <= error.mae <= error.interval[1]
+
+
+def test_whole_sites_are_drawn():
+    "When the sites disagree, drawing sites gives a wider interval than drawing dates."
+    rng = np.random.default_rng(0)
+    site = np.repeat(np.arange(8), 20)
+    difference = (3 * rng.normal(size=8))[site] + rng.normal(size=160)
+    reference = np.full(160, np.datetime64("2020-05-01", "ns"))
+    found = reference + (difference * 86400e9).astype("timedelta64[ns]")
+    wide, narrow = metrics.days(found, reference, groups=site), metrics.days(found, reference)
+    span = [e.intervals["bias"][1] - e.intervals["bias"][0] for e in (wide, narrow)]
+    assert span[0] > 1.5 * span[1]
+
+
+def test_one_site_has_no_interval():
+    "A single group says nothing about the spread between groups."
+    error = metrics.days(DATES, DATES, groups=["a"] * 4)
+    assert np.isnan(error.interval).all() and error.mae == 0
+
+
+def test_nothing_to_compare_is_not_a_number():
+    "No pairs give NaN, not an error."
+    error = metrics.days(DATES.where([False] * 4), DATES)
+    assert np.isnan(error.mae) and error.n == 0 and error.retrieved == 0
+
+
+def test_match_is_best_in_sum_and_uses_a_date_once():
+    "Two references near one found date: the nearer gets it, the other goes without."
+    found = pd.to_datetime(["2020-05-10", "2020-09-01"])
+    reference = pd.to_datetime(["2020-05-08", "2020-05-20", "2020-09-05", "2021-01-01"])
+    assert metrics.match(found, reference, within=30).tolist() == [0, -1, 1, -1]
+
+
+def test_match_events_keeps_series_apart():
+    "Dates of one camera are never matched to another's."
+    found = pd.DataFrame({"series": ["a", "b"], "direction": "rising", "share": 50, "date": DATES[:2]})
+    reference = pd.DataFrame({"series": ["a", "a"], "direction": "rising", "share": 50, "date": DATES[:2]})
+    rows = metrics.match_events(found, reference, within=10)
+    assert rows["difference"].iloc[0] == 0 and pd.isna(rows["found"].iloc[1])
+
+
+def test_lengths_must_agree():
+    "Dates are compared in pairs."
+    with pytest.raises(InputError, match="give pairs"):
+        metrics.days(DATES, DATES[:2])
