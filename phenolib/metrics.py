@@ -58,7 +58,7 @@ class Errors:
 def days(found, reference, *, groups=None, level=0.95, draws=2000, seed=0):
     """Errors of found dates against reference dates.
 
-    found, reference  (n,) datetime64; NaT in ``found`` is a date that was not retrieved, NaT in ``reference`` is left out
+    found, reference  (n,) datetime64; NaT in ``found``: not retrieved; NaT in ``reference``: left out
     groups            (n,) labels that are drawn as a whole in the bootstrap, e.g. the site; default each pair alone
     level             of the percentile interval [-]
     draws             of the bootstrap
@@ -103,6 +103,27 @@ def bootstrap(sample, groups, statistics, *, level=0.95, draws=2000, seed=0):
             drawn[name][k] = f(sample[pick])
     tail = (1 - level) / 2
     return values, {n: tuple(float(q) for q in np.quantile(v, [tail, 1 - tail])) for n, v in drawn.items()}
+
+
+def estimate(sample, groups, statistic, *, why, level=0.95, draws=2000, seed=0):
+    """One statistic of a sample as the arguments of ``report.record``.
+
+    sample     (n,) numbers; missing ones are left out
+    groups     (n,) labels that are drawn as a whole
+    statistic  function of (m,) to a number
+    why        the reason that is recorded if nothing is left
+    returns    value, interval and n, or None and why there is none
+
+    >>> estimate([1.0, 2.0, np.nan], ["a", "a", "b"], np.mean, why="nothing there")
+    {'value': 1.5, 'interval': None, 'n': 2}
+    """
+    sample, groups = np.asarray(sample, float), np.asarray(groups)
+    good = np.isfinite(sample)
+    if not good.any():
+        return {"value": None, "why": why}
+    values, intervals = bootstrap(sample[good], groups[good], {"it": statistic}, level=level, draws=draws, seed=seed)
+    low, high = intervals["it"]
+    return {"value": values["it"], "interval": None if np.isnan(low) else (low, high), "n": int(good.sum())}
 
 
 def match(found, reference, *, within=60.0):

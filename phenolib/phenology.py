@@ -17,8 +17,8 @@ FLAGS = {  # name: bit; the order is that of the compiled function
     "peak_not_observed": 32,
     "mostly_gaps": 64,
     "no_season": 128,
-    "no_data": 256,  # no season, and less than half of the year was observed
-    "outside_series": 512,  # the year lies outside the observations
+    "no_data": 256,  # no season, and less than half of the year was observed while the series ran
+    "outside_series": 512,  # no season, and most of the year lies before the first or after the last observation
 }
 
 
@@ -167,6 +167,12 @@ def table(found, **labels):
     for k, (name, value) in enumerate(labels.items()):
         rows.insert(k, name, value)
     return rows
+
+
+def rounded(rows):
+    """The same table with its dates rounded to whole days."""
+    dated = [c for c in rows if c[:3] in ("sos", "eos") or c == "peak"]
+    return rows.assign(**{c: rows[c].dt.round("D") for c in dated})
 
 
 def reason(quality):

@@ -1,6 +1,7 @@
 """One style, one colour for the same thing in the whole book, and pictures with their text."""
 
 import base64
+import html
 import io
 import json
 
@@ -30,7 +31,8 @@ def style():
     import matplotlib as mpl
 
     mpl.rcParams.update({
-        "figure.figsize": (8, 3.6), "figure.dpi": 100, "figure.facecolor": "white", "figure.constrained_layout.use": True,
+        "figure.figsize": (8, 3.6), "figure.dpi": 100, "figure.facecolor": "white",
+        "figure.constrained_layout.use": True,
         "axes.facecolor": "white", "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
         "axes.grid.axis": "y", "axes.axisbelow": True, "axes.titlelocation": "left", "axes.titlesize": 11,
         "axes.titleweight": "bold", "axes.labelsize": 10, "axes.edgecolor": "#444444", "grid.color": "#E4E6EA",
@@ -98,8 +100,8 @@ def season_marks(axes, rows, curve, *, shares=(20, 50), text=True):
                       mfc=COLOURS["model"] if k == 0 else "white")
             if text and k == 0:
                 for day, y in zip(days, value.reindex(days)):
-                    axes.annotate(f"{day.day} {MONTHS[day.month - 1]}", (day, y), textcoords="offset points", fontsize=8,
-                                  xytext=(-6, 4) if event == "sos" else (6, 4),
+                    axes.annotate(f"{day.day} {MONTHS[day.month - 1]}", (day, y), textcoords="offset points",
+                                  fontsize=8, xytext=(-6, 4) if event == "sos" else (6, 4),
                                   ha="right" if event == "sos" else "left")
 
 
@@ -176,6 +178,32 @@ def scale_bar(axes, west, east, south, north):
     axes.text(x, y + 0.015 * (north - south), f"{kilometres:g} km", fontsize=8, va="bottom", zorder=4)
 
 
+def strips(axes, samples, *, limit=None, seed=0):
+    """Samples as strips of dots, one below the other, each with a bar at its median.
+
+    axes     matplotlib axes
+    samples  label → (n,) numbers
+    limit    values beyond ± limit are drawn at the edge
+    """
+    rng = np.random.default_rng(seed)
+    for k, sample in enumerate(samples.values()):
+        sample = np.asarray(sample, float)
+        sample = sample[np.isfinite(sample)]
+        shown = sample if limit is None else sample.clip(-limit, limit)
+        axes.plot(shown, k + rng.uniform(-0.28, 0.28, sample.size), ".", ms=4, alpha=0.4, color=COLOURS["camera"])
+        if sample.size:
+            axes.plot(np.median(sample), k, "|", ms=24, mew=3, color=COLOURS["model"])
+    axes.set(yticks=range(len(samples)), yticklabels=list(samples), ylim=(len(samples) - 0.4, -0.6))
+    axes.grid(False)
+
+
+def bars(axes, counts):
+    """Counts as horizontal bars with their numbers, the largest on top. counts: (n,) Series."""
+    axes.barh(counts.index[::-1].astype(str), counts[::-1], color=COLOURS["camera"])
+    axes.bar_label(axes.containers[0], padding=3, fontsize=9)
+    axes.grid(False)
+
+
 def season_slider(observed, curves, *, threshold=0.2, alt):
     """A figure to play with: move the threshold and the smoothing, and see the dates move.
 
@@ -186,6 +214,7 @@ def season_slider(observed, curves, *, threshold=0.2, alt):
     returns    an HTML object; it needs no network and no kernel
     """
     from importlib.resources import files as resources
+
     from IPython.display import HTML
 
     first = np.asarray(observed["time"].values[0], "datetime64[D]")
@@ -195,11 +224,11 @@ def season_slider(observed, curves, *, threshold=0.2, alt):
         days = (array["time"].values.astype("datetime64[D]") - first).astype(int)
         return [[int(d), round(float(v), 4)] for d, v in zip(days, array.values)]
 
-    data = {"start": str(first), "observed": points(observed), "threshold": threshold, "alt": alt,
+    data = {"start": str(first), "observed": points(observed), "threshold": threshold,
             "curves": {name: points(curve) for name, curve in curves.items()},
             "label": observed.attrs.get("long_name", str(observed.name)),
             "colours": {"curve": COLOURS["camera"], "mark": COLOURS["model"]}}
     page = resources("phenolib").joinpath("season_slider.html").read_text(encoding="utf-8")
     name = "season-" + files.digest(data)[:8]
-    return HTML(page.replace("{{name}}", name).replace("{{alt}}", alt.replace('"', "&quot;")).replace(
+    return HTML(page.replace("{{name}}", name).replace("{{alt}}", html.escape(alt)).replace(
         "{{data}}", json.dumps(data).replace("</", "<\\/")))

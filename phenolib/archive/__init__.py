@@ -25,7 +25,8 @@ READERS = {"cameras": "phenocam", "transitions": "phenocam"}
 OPTIONS = {"cameras": ("columns",), "transitions": ()}  # of the readers
 ABOUT = ("title", "licence", "citation", "note")  # keys of archive.yml that are not kinds
 SITE_COLUMNS = ("site", "lon", "lat", "cluster", "crop", "split")
-DEEPCROP_TEST = ("cafcookwestltar01", "mead2", "mead3", "NEON.D06.KONA.DP1.00042", "usof6")  # doi:10.1016/j.rse.2022.113046
+# the five cameras that Zhao et al. (2022), doi:10.1016/j.rse.2022.113046, hold out for test
+DEEPCROP_TEST = ("cafcookwestltar01", "mead2", "mead3", "NEON.D06.KONA.DP1.00042", "usof6")
 EVENTS = (
     "series", "site", "veg_type", "path", "step", "metric", "direction", "share", "date", "date_low", "date_high",
     "low", "high")
@@ -185,7 +186,8 @@ class Archive:
             there = sorted(set(table["veg_type"]))
             table = table[table["veg_type"] == veg_type]
             if table.empty:
-                raise InputError(f"no camera series of vegetation '{veg_type}' in the archive '{self.name}'{near(veg_type, there)}")
+                raise InputError(f"no camera series of vegetation '{veg_type}' in the archive '{self.name}'"
+                                 f"{near(veg_type, there)}")
         return table.drop(columns=["lon", "lat"]).reset_index(drop=True)
 
     @cached_property
@@ -296,7 +298,8 @@ class Archive:
             for t in table.to_dict("records"):
                 series = f"{t['site']}_{t['veg_type']}_{t['roi_id']}"
                 rows += [{
-                    "series": series, "site": t["site"], "veg_type": t["veg_type"], "path": files.get(f"{series}_{step}day.csv"), "step": step,
+                    "series": series, "site": t["site"], "veg_type": t["veg_type"],
+                    "path": files.get(f"{series}_{step}day.csv"), "step": step,
                     "metric": t["gcc_value"], "direction": t["direction"], "share": share,
                     "date": t[f"transition_{share}"],
                     "date_low": t[f"transition_{share}_lower_ci"], "date_high": t[f"transition_{share}_upper_ci"],

@@ -35,8 +35,9 @@ def smooth(series, *, method="savgol", weights=None, window=21.0, envelope=2, ad
 
     At each day a quadratic is fitted by weighted least squares to the observations within ``window`` days, or to the
     nearest seven where there are fewer. Where the curve changes by more than ``steep`` standard deviations within the
-    window, the window shrinks until it does not, to a third at the most. Observations below the curve then lose weight and the fit is repeated, so that the curve leans towards the
-    upper envelope (clouds, snow and shadow only ever lower a greenness index).
+    window, the window shrinks until it does not, to a third at the most. Observations below the curve then lose
+    weight and the fit is repeated, so that the curve leans towards the upper envelope (clouds, snow and shadow only
+    ever lower a greenness index).
 
     series      (time, …) observations; NaN is missing; time need not be regular
     method      'savgol'

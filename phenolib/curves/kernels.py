@@ -86,7 +86,6 @@ def fit_all(day, values, weights, length, window, envelope, adaptation, steep, s
                 n += 1
         if n < 5:
             continue
-        mean = y[:n].mean()
         sd = y[:n].std()
         if spike > 0 and sd > 0:
             for k in range(n):
@@ -366,6 +365,9 @@ def find_all(curve, gap, noise, year, years, per_year, share, min_swing, min_amp
                 found[p, slot + at] = row
         for q in range(years):
             if np.isnan(found[p, q * per_year, columns - 1]):
-                found[p, q * per_year, columns - 1] = (
-                    NO_SEASON if covered[q] >= 0.5 * days[q] else NO_DATA if inside[q] else OUTSIDE)
+                # a year is judged by the part of it that lies between the first and the last observation
+                if covered[q] < 0.5 * inside[q]:
+                    found[p, q * per_year, columns - 1] = NO_DATA
+                else:
+                    found[p, q * per_year, columns - 1] = NO_SEASON if inside[q] >= 0.5 * days[q] else OUTSIDE
     return found, total

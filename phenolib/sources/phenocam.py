@@ -101,7 +101,8 @@ def greenness(dataset, metric="gcc_90"):
     """
     if metric not in dataset:
         there = [m for m in METRICS if m in dataset]
-        raise InputError(f"{dataset.attrs.get('source', 'the series')}: the column '{metric}' is missing{near(metric, there)}")
+        source = dataset.attrs.get("source", "the series")
+        raise InputError(f"{source}: the column '{metric}' is missing{near(metric, there)}")
     value = dataset[metric]
     for flag in (f"outlierflag_{metric}", "snow_flag"):
         if flag in dataset:
