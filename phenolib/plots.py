@@ -145,6 +145,11 @@ def site_map(axes, sites, *, colour=None, size=28, labels=()):
     colour  (n,) matplotlib colours, or None
     labels  sites to name
     """
+    known = sites[["lon", "lat"]].notna().all(axis=1).to_numpy()
+    sites, colour = sites[known], None if colour is None else np.asarray(colour)[known]
+    if sites.empty:
+        axes.text(0.5, 0.5, "no site has a known place", ha="center", transform=axes.transAxes)
+        return
     root = files.checkout()
     pad = max(2.0, 0.08 * max(np.ptp(sites["lon"]), np.ptp(sites["lat"])))
     west, east = sites["lon"].min() - pad, sites["lon"].max() + pad

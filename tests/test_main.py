@@ -99,7 +99,9 @@ def test_a_failing_chapter_ends_with_one(project, command):
 def test_stopping_leaves_nothing_half_written(project, sent, code):
     "Ctrl-C, or a request to end, stops the kernel and leaves no folder behind."
     write_chapter(project, "40_slow", "open('started', 'w').close()\nimport time\ntime.sleep(600)")
-    script = "import pathlib; from phenolib import files; files.checkout = lambda: pathlib.Path({!r}); "
+    script = "import pathlib, signal; from phenolib import files; files.checkout = lambda: pathlib.Path({!r}); "
+    # a shell that starts the tests in the background lets its children ignore Ctrl-C
+    script += "signal.signal(signal.SIGINT, signal.default_int_handler); "
     script = script.format(str(project)) + "from phenolib.__main__ import main; main(['run', '40', '--out', 'out'])"
     env = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     process = subprocess.Popen([sys.executable, "-c", script], env=env, stderr=subprocess.PIPE, text=True)

@@ -31,7 +31,7 @@ def test_record_writes_every_field(folder, capsys):
     report.record("mae_days", np.float32(2.0), "days", interval=(1.5, np.float64(2.5)), n=np.int64(44), published="a.b")
     row = {"value": 2.0, "low": 1.5, "high": 2.5, "level": 0.95, "n": 44, "unit": "days", "published_id": "a.b"}
     assert records(folder)["results"]["mae_days"] == row | {"why": None}
-    assert capsys.readouterr().out == "mae_days = 2.00 days (95 % interval 1.50–2.50, n = 44)\n"
+    assert capsys.readouterr().out == "mae_days = 2.00 days (95 % interval 1.50 to 2.50, n = 44)\n"
 
 
 def test_record_keeps_whole_numbers_whole(folder):

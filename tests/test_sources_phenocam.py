@@ -304,3 +304,11 @@ def test_every_real_transition_file_is_read_and_written_back(tmp_path):
         assert (rising["transition_10"] <= rising["transition_50"]).all()
         phenocam.write_transitions(table, tmp_path / file.name)
         assert (tmp_path / file.name).read_text() == file.read_text().replace("sitename", "site")
+
+
+def test_header_of_a_binary_file_is_refused(tmp_path):
+    "A file that is not text is refused when its header is read, before anything is drawn from it."
+    path = tmp_path / "mead2_AG_1000_3day.csv"
+    path.write_bytes(bytes(range(256)) * 40)
+    with pytest.raises(InputError, match="not a text file"):
+        phenocam.read_header(path)

@@ -5,7 +5,7 @@ and checks are only shown, and files go to ``out/``.
 
 >>> import phenolib as ph
 >>> shown = ph.report.record("sos20_mae_days", 2.04, "days", interval=(1.6, 2.4), n=44)
-sos20_mae_days = 2.04 days (95 % interval 1.60–2.40, n = 44)
+sos20_mae_days = 2.04 days (95 % interval 1.60 to 2.40, n = 44)
 >>> ph.report.check("sos20_mae_days", at_most=5)["held"]
 sos20_mae_days ≤ 5: held
 True
@@ -143,7 +143,7 @@ def sentence(name, row):
         return f"{name}: no value, because {row['why']}"
     notes = []
     if row["low"] is not None:
-        notes.append(f"{100 * row['level']:g} % interval {digits(row['low'])}–{digits(row['high'])}")
+        notes.append(f"{100 * row['level']:g} % interval {digits(row['low'])} to {digits(row['high'])}")
     if row["n"] is not None:
         notes.append(f"n = {row['n']}")
     unit = "" if row["unit"] == "-" else f" {row['unit']}"

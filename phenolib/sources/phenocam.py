@@ -82,12 +82,14 @@ def read_header(path):
     """
     path = Path(path)
     _refuse_absent(path)
-    comments = []
+    comments, line = [], ""
     with open(path, encoding="utf-8-sig", errors="replace") as file:
         for line in file:
             if not line.startswith("#"):
                 break
             comments.append(line)
+    if "\0" in line or "\ufffd" in line:
+        _refuse_binary(path)
     return _header(path, comments)
 
 
@@ -201,6 +203,10 @@ def _refuse_absent(path):
         raise InputError(f"{path.name}: there is no such file{near(path.name, beside)}")
 
 
+def _refuse_binary(path):
+    raise InputError(f"{path.name}: is not a text file; give the CSV file as it was downloaded")
+
+
 def _split(path):
     """The header's lines, the column line with all rows, and the line number of the first row; every row is whole."""
     _refuse_absent(path)
@@ -210,7 +216,7 @@ def _split(path):
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise InputError(f"{path.name}: is not a text file; give the CSV file as it was downloaded")
+        _refuse_binary(path)
     lines = text.rstrip().splitlines()
     n = next((k for k, line in enumerate(lines) if not line.startswith("#")), len(lines))
     comments, lines = lines[:n], lines[n:]
