@@ -3,6 +3,8 @@
 import numba
 import numpy as np
 
+ENVELOPE_REACH = 52  # days on either side in which the envelope rule takes the local range: a seventh of a year
+
 
 @numba.njit(cache=True, nogil=True)
 def local(t, y, w, first, last, x, h, taper):
@@ -153,7 +155,7 @@ def fit_all(day, values, weights, length, window, envelope, adaptation, steep, s
                     if y[j] >= fitted[j] or s <= 0:
                         continue
                     low = high = fitted[j]
-                    for q in range(max(0, int(t[j]) - 52), min(length, int(t[j]) + 53)):
+                    for q in range(max(0, int(t[j]) - ENVELOPE_REACH), min(length, int(t[j]) + ENVELOPE_REACH + 1)):
                         if np.isfinite(f[q]):
                             low = min(low, f[q])
                             high = max(high, f[q])
