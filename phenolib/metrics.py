@@ -148,6 +148,22 @@ def match(found, reference, *, within=60.0):
     return result
 
 
+def false_events(found, both, *, keys=("series", "direction", "share")):
+    """Which found events have no partner, within the time that the reference covers for their series.
+
+    found    DataFrame with the columns ``keys`` and ``date``
+    both     what ``match_events`` gave for it
+    returns  (n,) bool for those found events that lie between the first and the last reference event of their series
+    """
+    found, both = (table.astype({"date": "datetime64[ns]"}) for table in (found, both))
+    span = both.groupby(list(keys))["date"].agg(["min", "max"]).reset_index()
+    inside = found.merge(span, on=list(keys))
+    inside = inside[(inside["date"] >= inside["min"]) & (inside["date"] <= inside["max"])]
+    partner = both.dropna(subset="found")[[*keys, "found"]].rename(columns={"found": "date"}).assign(partner=True)
+    partner = partner.astype({"date": "datetime64[ns]"})
+    return inside.merge(partner, on=[*keys, "date"], how="left")["partner"].isna().to_numpy()
+
+
 def match_events(found, reference, *, within=60.0, keys=("series", "direction", "share")):
     """Found events beside reference events: each reference row gets the found date that belongs to it.
 

@@ -15,10 +15,11 @@ FLAGS = {  # name: bit; the order is that of the compiled function
     "end_in_gap": 8,
     "date_interpolated": 16,
     "peak_not_observed": 32,
-    "mostly_gaps": 64,
-    "no_season": 128,
-    "no_data": 256,  # no season, and less than half of the year was observed while the series ran
-    "outside_series": 512,  # no season, and most of the year lies before the first or after the last observation
+    "peak_at_edge": 64,  # of the observations; taken for the peak because its level is usual
+    "mostly_gaps": 128,
+    "no_season": 256,
+    "no_data": 512,  # no season, and less than half of the year was observed while the series ran
+    "outside_series": 1024,  # no season, and a quarter of the year or more lies before or after the observations
 }
 
 
@@ -35,7 +36,9 @@ def seasons(series, *, method="savgol", thresholds=(0.2, 0.5), weights=None, per
 
     A date that would fall into a gap longer than ``max_gap``, or whose trough or peak was not observed, is missing
     (NaT) and the quality says why. A turning point at the edge of the observations counts as observed if its level
-    is within a fifth of the amplitude of the usual level of the series.
+    is within a fifth of the amplitude of the median level of those that were seen in the series. Dates more than half
+    of ``max_gap`` (and one and a half usual steps of the series) from an observation are marked as interpolated. The
+    defaults are for steps up to about ten days; composites of 16 days and more are flattened.
 
     series         (time, …) DataArray, numpy or dask
     method         smoother: 'savgol'
@@ -191,7 +194,7 @@ def events(rows):
     returns  DataFrame: series, season, direction (rising | falling), share [%], date (no missing ones)
     """
     if not len(rows):
-        return pd.DataFrame(columns=["series", "season", "direction", "share", "date"])
+        return pd.DataFrame(columns=["series", "season", "direction", "share", "date"]).astype({"share": int})
     long = rows.melt([c for c in ("series", "season") if c in rows],
                      [c for c in rows if c[:3] in ("sos", "eos")], var_name="event", value_name="date")
     long["direction"] = np.where(long["event"].str.startswith("sos"), "rising", "falling")

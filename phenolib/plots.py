@@ -164,8 +164,11 @@ def site_map(axes, sites, *, colour=None, size=28, labels=()):
     step, last = 0.045 * (north - south), -np.inf
     for row in sites[sites["site"].isin(labels)].sort_values("lat").itertuples():  # upwards, never over one another
         last = max(row.lat, last + step)
-        axes.annotate(row.site, (row.lon, row.lat), xytext=(row.lon + 0.015 * (east - west), last), fontsize=8,
-                      va="center", arrowprops=dict(arrowstyle="-", lw=0.5, color="#444444", shrinkA=0, shrinkB=2))
+        side = -1 if row.lon > west + 0.6 * (east - west) else 1  # towards the middle of the map
+        axes.annotate(row.site, (row.lon, row.lat), xytext=(row.lon + side * 0.02 * (east - west), last), fontsize=8,
+                      va="center", ha="left" if side > 0 else "right", zorder=5,
+                      bbox=dict(facecolor="white", edgecolor="none", alpha=0.85, pad=0.6),
+                      arrowprops=dict(arrowstyle="-", lw=0.5, color="#444444", shrinkA=0, shrinkB=2))
     axes.set(xlim=(west, east), ylim=(south, north), xlabel="longitude [°]", ylabel="latitude [°]")
     axes.set_aspect(1 / np.cos(np.radians((south + north) / 2)))
     axes.grid(False)
@@ -191,6 +194,8 @@ def strips(axes, samples, *, limit=None, seed=0):
     limit    values beyond ± limit are drawn at the edge
     """
     rng = np.random.default_rng(seed)
+    if not samples:
+        nothing(axes, "no values to show")
     for k, sample in enumerate(samples.values()):
         sample = np.asarray(sample, float)
         sample = sample[np.isfinite(sample)]
@@ -200,6 +205,12 @@ def strips(axes, samples, *, limit=None, seed=0):
             axes.plot(np.median(sample), k, "|", ms=24, mew=3, color=COLOURS["model"])
     axes.set(yticks=range(len(samples)), yticklabels=list(samples), ylim=(len(samples) - 0.4, -0.6))
     axes.grid(False)
+
+
+def nothing(axes, words):
+    """An empty figure that says why it is empty."""
+    axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes, color=COLOURS["quiet"])
+    axes.set(xticks=[], yticks=[])
 
 
 def bars(axes, counts):

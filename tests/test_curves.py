@@ -90,7 +90,7 @@ def test_weight_zero_is_no_observation():
     (dict(method="magic"), "method 'magic'"),
     (dict(window=0), "window = 0"),
     (dict(envelope=9), "envelope = 9"),
-    (dict(max_gap=200, break_gap=100), "break_gap = 100"),
+    (dict(max_gap=200, break_gap=100), "max_gap = 200 is longer"),
 ])
 def test_options_out_of_range_are_named(bad, words):
     "An option that cannot be meant is refused by name and value."

@@ -61,3 +61,13 @@ def test_lengths_must_agree():
     "Dates are compared in pairs."
     with pytest.raises(InputError, match="give pairs"):
         metrics.days(DATES, DATES[:2])
+
+
+def test_false_events_lie_within_the_reference_and_have_no_partner():
+    "A date without a reference counts as false only where the reference looked."
+    reference = pd.DataFrame({"series": "a", "direction": "rising", "share": 50, "date": DATES})
+    found = pd.DataFrame({"series": "a", "direction": "rising", "share": 50,
+                          "date": [*(DATES + pd.Timedelta(2, "D"))[:3], pd.Timestamp("2019-11-01"),
+                                   pd.Timestamp("2012-05-01")]})
+    both = metrics.match_events(found, reference)
+    assert metrics.false_events(found, both).tolist() == [False, False, False, True]

@@ -70,7 +70,7 @@ def test_rise_without_observations_has_no_date():
     "A camera set up in July has seen no start: the date is missing and the quality says why."
     rows = rows_of(field(SUMMERS, start="2018-07-10"))
     first = rows.iloc[0]
-    assert pd.isna(first.sos20) and pd.isna(first.sos50) and first.reason == "start not observed"
+    assert pd.isna(first.sos20) and pd.isna(first.sos50) and first.reason == "start not observed, peak at edge"
     assert off(first.eos50, "2018-09-20") <= 3 and (rows["quality"].iloc[1:] == 0).all()
 
 
@@ -173,3 +173,58 @@ def test_passing_is_the_nearest_crossing_in_its_direction():
     for near, direction, date in (("2019-05-01", "rising", "2019-06-05"), ("2018-11-01", "falling", "2018-09-20")):
         assert off(phenology.passing(series, 0.38, np.datetime64(near), direction), date) <= 1.5
     assert np.isnat(phenology.passing(series, 9.0, np.datetime64("2019-05-01"), "rising"))
+
+
+def test_the_only_season_cut_on_both_sides_has_no_date():
+    "Where no trough and no peak was ever seen there is nothing to measure from, and nothing is dated."
+    series = field(SUMMERS[:1], start="2018-06-08", end="2018-09-12")
+    rows = rows_of(series)
+    assert rows[["sos20", "sos50", "eos50", "eos20"]].isna().all(axis=None)
+
+
+def test_a_wild_value_does_not_bridge_a_gap():
+    "One outlier in the middle of a gap is no observation: the date stays refused."
+    series = field(SUMMERS)
+    gap = (series["time"] > np.datetime64("2019-05-10")) & (series["time"] < np.datetime64("2019-06-28"))
+    middle = np.flatnonzero(gap)[gap.values.sum() // 2]
+    wild = series.where(~gap)
+    wild[middle] = -3.0
+    row = rows_of(wild).query("season == 2019").iloc[0]
+    assert pd.isna(row.sos50) and "start in gap" in row.reason
+
+
+def test_weights_of_fewer_dimensions_are_those_of_every_pixel():
+    "Weights along time alone hold for all pixels, in any shape of cube."
+    cube = xr.concat([xr.concat([field(SUMMERS, seed=3 * i + k) for k in range(3)], "x") for i in range(2)], "y")
+    off = xr.DataArray((np.random.default_rng(0).random(cube.sizes["time"]) > 0.2).astype(float), dims="time")
+    found = phenology.seasons(cube, weights=off)
+    for y in range(2):
+        for x in range(3):
+            xr.testing.assert_equal(found.isel(y=y, x=x), phenology.seasons(cube[y, x], weights=off))
+    with pytest.raises(InputError, match="dimension 'band'"):
+        phenology.seasons(cube[0, 0], weights=off.expand_dims(band=2))
+    with pytest.raises(InputError, match="must be a DataArray"):
+        phenology.seasons(cube, weights=np.ones(cube.shape))
+
+
+def test_only_the_ratio_of_weights_counts():
+    "Weights of a hundredth everywhere are as good as weights of one."
+    series = field(SUMMERS)
+    xr.testing.assert_equal(phenology.seasons(series, weights=xr.full_like(series, 0.01)), phenology.seasons(series))
+
+
+def test_times_that_are_no_dates_are_refused():
+    "Numbers, missing times and chunks along time are one clear line each."
+    series = field(SUMMERS)
+    with pytest.raises(InputError, match="give datetime64"):
+        phenology.seasons(series.assign_coords(time=np.arange(series.size)))
+    with pytest.raises(InputError, match="NaT"):
+        phenology.seasons(series.assign_coords(time=series["time"].where(np.arange(series.size) != 5)))
+    with pytest.raises(InputError, match="chunk"):
+        phenology.seasons(series.chunk(time=50))
+
+
+def test_a_series_of_sixteen_days_is_not_all_gaps():
+    "A regular series of 16-day steps is its own measure of what lies far apart."
+    rows = rows_of(field(SUMMERS, step=16))
+    assert len(rows) == 3 and not rows["reason"].str.contains("gap|interpolated").any()

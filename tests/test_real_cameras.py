@@ -24,7 +24,7 @@ def rows_of(data, site):
 def test_a_camera_set_up_in_july_has_no_start(data, site):
     "At mead2 and mead3 the rise of 2016 was never seen; its fall was."
     first = rows_of(data, site).iloc[0]
-    assert first["season"] == 2016 and first["reason"] == "start not observed"
+    assert first["season"] == 2016 and first["reason"].startswith("start not observed")
     assert pd.isna(first["sos20"]) and pd.isna(first["sos50"]) and first["eos50"].month == 9
 
 

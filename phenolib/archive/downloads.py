@@ -65,8 +65,10 @@ def _place(row, path, bar):
         bar.update(path.stat().st_size)
         return
     mirror = os.environ.get("PHENOLIB_MIRROR")
-    source = inside(mirror, row.file) if mirror else None
-    if source and source.is_file():
+    # the mirror is laid out as the catalogue, or holds the file itself
+    places = [inside(mirror, row.file), inside(mirror, path.name)] if mirror else []
+    source = next((place for place in places if place.is_file()), None)
+    if source:
         if sha256(source) != row.sha256:
             raise InputError(f"{row.file}: the mirror holds another version (other sha256); replace or remove it there")
         with atomic(path) as part:

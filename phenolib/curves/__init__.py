@@ -34,14 +34,15 @@ def smooth(series, *, method="savgol", weights=None, window=21.0, envelope=2, ad
     """A daily curve through an irregular series, by the adaptive Savitzky–Golay filter of TIMESAT.
 
     At each day a quadratic is fitted by weighted least squares to the observations within ``window`` days, or to the
-    nearest seven where there are fewer. Where the curve changes by more than ``steep`` standard deviations within the
+    nearest five where there are fewer. Where the curve changes by more than ``steep`` standard deviations within the
     window, the window shrinks until it does not, to a third at the most. Observations below the curve then lose
     weight and the fit is repeated, so that the curve leans towards the upper envelope (clouds, snow and shadow only
     ever lower a greenness index).
 
     series      (time, …) observations; NaN is missing; time need not be regular
     method      'savgol'
-    weights     (time, …) 0 (ignore) to 1 (trust); default 1 wherever there is a value
+    weights     (time, …) 0 (ignore) to 1 (trust), relative to the largest; a missing leading dimension is filled up;
+                default 1 wherever there is a value
     window      half width of the window [days]
     envelope    how often the weights below the curve are lowered (0–3)
     adaptation  strength of the envelope; each pass multiplies the weight of a low value by 1/adaptation
@@ -77,9 +78,11 @@ def check_options(method, window, envelope, adaptation, steep, spike, max_gap, b
     """The options of the smoother in the order of the compiled function, each checked."""
     if method != "savgol":
         raise InputError(f"method '{method}' is not known; use 'savgol'")
+    if max_gap > break_gap:
+        raise InputError(f"max_gap = {max_gap} is longer than break_gap = {break_gap}; give a longer break_gap too")
     limits = {"window": (window, 1, 366), "envelope": (envelope, 0, 3), "adaptation": (adaptation, 1, 100),
               "steep": (steep, 0.01, 100), "spike": (spike, 0, 100), "max_gap": (max_gap, 1, 366),
-              "break_gap": (break_gap, max_gap, 3660)}
+              "break_gap": (break_gap, 1, 3660)}
     for name, (value, low, high) in limits.items():
         if not low <= value <= high:
             raise InputError(f"{name} = {value} is out of range; give a value from {low} to {high}")
@@ -91,7 +94,14 @@ def days_of(series):
     """Observation times as days since the first one, the first day, and how many days the series covers."""
     if "time" not in getattr(series, "dims", ()):
         raise InputError("the series has no dimension 'time'; give a DataArray with one")
+    if "time" not in series.coords or not np.issubdtype(series["time"].dtype, np.datetime64):
+        kind = series["time"].dtype if "time" in series.coords else "none"
+        raise InputError(f"the times of the series are of kind '{kind}'; give datetime64 without a time zone")
+    if len(series.chunksizes.get("time", ())) > 1:
+        raise InputError("the series is cut into chunks along time; join them with .chunk(time=-1)")
     time = np.asarray(series["time"].values, "datetime64[ns]")
+    if np.isnat(time).any():
+        raise InputError("the series has a time that is missing (NaT); drop it")
     if time.size < 5:
         raise InputError(f"the series has {time.size} times; at least 5 are needed")
     if (np.diff(time) <= np.timedelta64(0, "ns")).any():
@@ -105,9 +115,16 @@ def weights_of(series, weights):
     """Weights of the observations: 1 where none are given."""
     if weights is None:
         return xr.ones_like(series, dtype=np.float64)
-    if "time" not in weights.dims or weights.sizes["time"] != series.sizes["time"]:
+    if not isinstance(weights, xr.DataArray):
+        raise InputError("weights must be a DataArray with the dimension time")
+    extra = [d for d in weights.dims if d not in series.dims]
+    if extra:
+        raise InputError(f"weights have the dimension '{extra[0]}', which the series has not")
+    if "time" not in weights.dims or weights.sizes["time"] != series.sizes["time"] or (
+            "time" in weights.coords and not (weights["time"].values == series["time"].values).all()):
         raise InputError("weights need the same times as the series")
-    return weights.astype(np.float64)
+    plain = weights.drop_vars([c for c in weights.coords if c not in series.coords])
+    return plain.broadcast_like(series).transpose(*series.dims).astype(np.float64)
 
 
 def flatten(values):

@@ -10,19 +10,27 @@ ENVELOPE_REACH = 52  # days on either side in which the envelope rule takes the 
 def local(t, y, w, first, last, x, h, taper):
     """One weighted quadratic around day x on the observations first … last-1.
 
-    The window of half width h grows until it can stand on seven observations. Weights fall to 0 over ``taper`` days
-    at its edge, so that the curve is continuous in x. Few observations, or all on one side: a straight line. The
-    result never leaves the range of the observations it stands on.
+    The window of half width h is widened to the fifth nearest observation where that lies further. Weights fall to 0
+    over ``taper`` days at its edge, so that the curve has no jumps but where few observations, or all on one side,
+    leave only a straight line. The result never leaves the range of the observations it stands on.
     """
+    nearest = np.full(5, np.inf)
+    n = 0
+    for k in range(first, last):
+        a = abs(t[k] - x)
+        if w[k] > 0.05:
+            n += a < h + taper
+            for q in range(5):
+                if a < nearest[q]:
+                    for r in range(4, q, -1):
+                        nearest[r] = nearest[r - 1]
+                    nearest[q] = a
+                    break
     wide = h
-    for _ in range(12):
-        n = 0
-        for k in range(first, last):
-            if w[k] > 0.05 and abs(t[k] - x) < wide + taper:
-                n += 1
-        if n >= 7:
-            break
-        wide *= 1.3
+    for q in range(5):
+        if np.isfinite(nearest[q]):
+            wide = max(wide, nearest[q])
+            n = max(n, q + 1)
     s0 = s1 = s2 = s3 = s4 = b0 = b1 = b2 = 0.0
     left = right = 0.0
     least, most = np.inf, -np.inf
@@ -52,7 +60,7 @@ def local(t, y, w, first, last, x, h, taper):
     m12 = s1 * s4 - s2 * s3
     m13 = s1 * s3 - s2 * s2
     determinant = s0 * m11 - s1 * m12 + s2 * m13
-    if n >= 7 and min(left, right) > 0.15 * s0 and determinant > 1e-4 * s0 * s2 * s4:
+    if n >= 5 and min(left, right) > 0.15 * s0 and determinant > 1e-4 * s0 * s2 * s4:
         return min(most, max(least, (b0 * m11 - b1 * m12 + b2 * m13) / determinant))
     spread = s0 * s2 - s1 * s1
     if n >= 3 and spread > 1e-3 * s0 * s0:
@@ -84,10 +92,11 @@ def fit_all(day, values, weights, length, window, envelope, adaptation, steep, s
             if np.isfinite(values[p, k]) and weights[p, k] > 0:
                 t[n] = day[k]
                 y[n] = values[p, k]
-                w[n] = min(1.0, weights[p, k])
+                w[n] = weights[p, k]
                 n += 1
         if n < 5:
             continue
+        w[:n] /= w[:n].max()
         sd = y[:n].std()
         if spike > 0 and sd > 0:
             for k in range(n):
@@ -102,6 +111,14 @@ def fit_all(day, values, weights, length, window, envelope, adaptation, steep, s
                 c = spike * sd
                 if abs(y[k] - near) > c and (y[k] < 0.5 * (before + after) - c or y[k] > max(before, after) + c):
                     w[k] = 0.0
+            kept = 0  # a spike is no observation: nothing may rest on it, no gap is closed by it
+            for k in range(n):
+                if w[k] > 0:
+                    t[kept], y[kept], w[kept] = t[k], y[k], w[k]
+                    kept += 1
+            n = kept
+            if n < 5:
+                continue
         runs = 0  # runs of observations between gaps longer than max_gap
         run[0] = 0
         for k in range(1, n):
@@ -121,18 +138,23 @@ def fit_all(day, values, weights, length, window, envelope, adaptation, steep, s
             gap[p, i] = 0.0 if t[k] == i or k == n - 1 or t[k + 1] == i else t[k + 1] - t[k]
         half[:] = window
         for turn in range(envelope + 2):  # a first look with the full window, then narrowed, then the envelope
+            reach = 4.0 * window + taper
             for r in range(runs):
                 a, b = run[r], run[r + 1]
                 lo, hi = a, a
                 for i in range(int(np.ceil(t[a])), int(np.floor(t[b - 1])) + 1):
-                    reach = 4.0 * window + taper
                     while t[lo] < i - reach:
                         lo += 1
                     while hi < b and t[hi] <= i + reach:
                         hi += 1
                     f[i] = local(t, y, w, lo, hi, float(i), half[i], taper)
+                lo, hi = a, a
                 for j in range(a, b):
-                    fitted[j] = local(t, y, w, max(a, j - 60), min(b, j + 60), t[j], half[int(t[j])], taper)
+                    while t[lo] < t[j] - reach:
+                        lo += 1
+                    while hi < b and t[hi] <= t[j] + reach:
+                        hi += 1
+                    fitted[j] = local(t, y, w, lo, hi, t[j], half[int(t[j])], taper)
             if turn == 0:
                 for i in range(length):
                     if not np.isfinite(f[i]):
@@ -242,7 +264,8 @@ def find_all(curve, gap, noise, year, years, per_year, share, min_swing, min_amp
     Returns found (pixel, year·rank, 2·threshold + 4): start days, end days, peak day, amplitude, base, quality; and
     how many seasons each pixel has.
     """
-    START_UNSEEN, END_UNSEEN, START_GAP, END_GAP, INTERPOLATED, PEAK_UNSEEN, SPARSE, NO_SEASON, NO_DATA, OUTSIDE = flags
+    START_UNSEEN, END_UNSEEN, START_GAP, END_GAP, INTERPOLATED, PEAK_UNSEEN, PEAK_EDGE, SPARSE = flags[:8]
+    NO_SEASON, NO_DATA, OUTSIDE = flags[8:]
     edge = 10  # a turning point this close to the end of a run of observations [days] may not be the true one
     tolerance = 0.2  # … but is taken if its level is this close to the usual one, as a share of the amplitude
     pixels, length = curve.shape
@@ -263,9 +286,13 @@ def find_all(curve, gap, noise, year, years, per_year, share, min_swing, min_amp
         covered[:] = 0
         inside[:] = 0
         days[:] = 0
+        between = np.sort(g[(g > 0) & np.isfinite(g)])
+        close = 0.5 * max_gap  # days this close to an observation count as observed
+        if between.size:
+            close = max(close, 1.5 * between[between.size // 2])
         for i in range(length):
             days[year[i]] += 1
-            covered[year[i]] += g[i] <= 0.5 * max_gap
+            covered[year[i]] += g[i] <= close
             inside[year[i]] += np.isfinite(g[i])
         known = np.sort(f[np.isfinite(f)])
         n = 0
@@ -299,17 +326,15 @@ def find_all(curve, gap, noise, year, years, per_year, share, min_swing, min_amp
             while b < length - 1 and g[b + 1] <= max_gap and b - place[k] < edge:
                 b += 1
             side[k] = g[place[k]] <= max_gap and place[k] - a >= edge and b - place[k] >= edge
-        usual = np.zeros(2)
+        usual = np.full(2, np.nan)  # the median level of the troughs and of the peaks that were seen; NaN: none was
         for which in range(2):
-            for only in (1, 0):
-                m = 0
-                for k in range(n):
-                    if (kind[k] > 0) == (which == 1) and side[k] >= only:
-                        levels[m] = f[place[k]]
-                        m += 1
-                if m:
-                    usual[which] = middle(levels, m)
-                    break
+            m = 0
+            for k in range(n):
+                if (kind[k] > 0) == (which == 1) and side[k]:
+                    levels[m] = f[place[k]]
+                    m += 1
+            if m:
+                usual[which] = middle(levels, m)
         for k in range(n):
             if kind[k] < 0:
                 continue
@@ -318,14 +343,14 @@ def find_all(curve, gap, noise, year, years, per_year, share, min_swing, min_amp
             quality = 0
             top = f[peak]
             height = top - min(f[left], f[right])
-            if not side[k] and top < usual[1] - tolerance * (usual[1] - min(f[left], f[right])):
-                quality |= PEAK_UNSEEN
+            if not side[k]:
+                near = top >= usual[1] - tolerance * (usual[1] - min(f[left], f[right]))  # False for NaN
+                quality |= PEAK_EDGE if near else PEAK_UNSEEN
             for end in range(2):
                 base = right if end else left
                 unseen = END_UNSEEN if end else START_UNSEEN
-                if top - f[base] < tolerance * height or (
-                    not side[k - 1 + 2 * end] and f[base] - usual[0] > tolerance * (top - usual[0])
-                ):
+                near = f[base] - usual[0] <= tolerance * (top - usual[0])  # False for NaN
+                if top - f[base] < tolerance * height or not (side[k - 1 + 2 * end] or near):
                     quality |= unseen
                     continue
                 if quality & PEAK_UNSEEN:
@@ -338,12 +363,12 @@ def find_all(curve, gap, noise, year, years, per_year, share, min_swing, min_amp
                     if hole > max_gap:
                         quality |= END_GAP if end else START_GAP
                         continue
-                    if hole > 0.5 * max_gap:
+                    if hole > close:
                         quality |= INTERPOLATED
                     row[end * shares + s] = day
             blind = 0
             for i in range(left, right + 1):
-                blind += g[i] > 0.5 * max_gap
+                blind += g[i] > close
             if blind > 0.5 * (right - left + 1):
                 quality |= SPARSE
             row[columns - 4] = peak
@@ -371,5 +396,5 @@ def find_all(curve, gap, noise, year, years, per_year, share, min_swing, min_amp
                 if covered[q] < 0.5 * inside[q]:
                     found[p, q * per_year, columns - 1] = NO_DATA
                 else:
-                    found[p, q * per_year, columns - 1] = NO_SEASON if inside[q] >= 0.5 * days[q] else OUTSIDE
+                    found[p, q * per_year, columns - 1] = NO_SEASON if inside[q] >= 0.75 * days[q] else OUTSIDE
     return found, total

@@ -19,7 +19,6 @@ SCHEMA = 1
 MINUTES = 20
 
 
-
 class ChapterFailed(RuntimeError):
     """A chapter raised or ran out of time; the message is one line with the kept notebook's path."""
 
@@ -93,9 +92,9 @@ def describe_archive(job):
         return None
     with contextlib.chdir(job.cwd):
         archive = _open(job.parameters["archive"])
-        # a later part of the simulated archive changes no earlier hash; of other archives every file counts
-        kinds = notebooks.metadata(job.notebook).get("kinds") if archive.name == "simulated" else None
-        return {"name": archive.name, "hash": archive.hash(kinds)}
+        about = notebooks.metadata(job.notebook)
+        kinds = [*about.get("kinds", []), *about.get("also", [])]  # what the chapter needs, and what it can use
+        return {"name": archive.name, "hash": archive.hash(kinds or None)}
 
 
 def execute(job):
@@ -153,6 +152,8 @@ def _workplace(out):
     """A folder beside ``out`` to run in; it and the folders made for it are gone afterwards if nothing is kept."""
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {shown_path(out)}: is a file; name a folder")
+    if (out / "results.json").is_file() and '"schema"' not in (out / "results.json").read_text(errors="replace"):
+        raise InputError(f"--out {shown_path(out)}: holds a results.json that is not a chapter's; name another folder")
     made = [folder for folder in [out, *out.parents] if not folder.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)

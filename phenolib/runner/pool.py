@@ -81,4 +81,5 @@ class _Screen:
     @staticmethod
     def _say(line):
         with contextlib.suppress(OSError):
-            print(line, file=sys.stderr, flush=True)
+            sys.stderr.write(f"{line}\n")  # in one piece: two threads may speak at once
+            sys.stderr.flush()
