@@ -176,12 +176,22 @@ ph.report.record("backend_set", int("inline" not in os.environ["MPLBACKEND"]), "
 def test_a_chapter_that_raises_keeps_its_notebook(project):
     "The executed notebook of a failing chapter is kept and named, and older results are left alone."
     Path("out").mkdir()
-    Path("out/results.json").write_text("{}")
+    Path("out/results.json").write_text('{"schema": 1}')
     write_chapter(project, "20_bad", "print('so far')", "1 / 0")
     with pytest.raises(ChapterFailed, match="20_bad failed in cell .*ZeroDivisionError.*out/failed.ipynb"):
         runner.run("20", out="out")
     assert "so far" in Path("out/failed.ipynb").read_text()
     assert sorted(os.listdir("out")) == ["failed.ipynb", "results.json"]
+
+
+def test_a_foreign_results_file_is_never_overwritten(project):
+    "A folder whose results.json is somebody else's is refused before anything runs."
+    Path("out").mkdir()
+    Path("out/results.json").write_text("[1, 2]")
+    write_chapter(project, "20_good", "1 + 1")
+    with pytest.raises(InputError, match="not a chapter's; name another folder"):
+        runner.run("20", out="out")
+    assert Path("out/results.json").read_text() == "[1, 2]"
 
 
 def test_an_input_error_in_a_chapter_leaves_nothing(project):

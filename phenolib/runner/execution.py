@@ -152,7 +152,8 @@ def _workplace(out):
     """A folder beside ``out`` to run in; it and the folders made for it are gone afterwards if nothing is kept."""
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {shown_path(out)}: is a file; name a folder")
-    if (out / "results.json").is_file() and '"schema"' not in (out / "results.json").read_text(errors="replace"):
+    old = out / "results.json"
+    if old.is_file() and '"schema"' not in old.read_text(errors="replace"):
         raise InputError(f"--out {shown_path(out)}: holds a results.json that is not a chapter's; name another folder")
     made = [folder for folder in [out, *out.parents] if not folder.exists()]
     try:
