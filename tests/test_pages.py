@@ -243,7 +243,9 @@ def test_built_results_hold_the_numbers(html):
 
 def test_built_text_is_what_was_recorded(html):
     "Signs that MyST would read stand on the page as they were written."
-    assert row_of(html["results"], "odd")[2] == "none: a|b *c* `d` $e$ <script> {doc}`f` [g](h) _i_ {{ j }}"
+    assert row_of(html["results"], "odd")[2] == "none 1"
+    paragraphs = [p.get_text() for p in html["results"].find_all("p")]
+    assert "a|b *c* `d` $e$ <script> {doc}`f` [g](h) _i_ {{ j }}" in paragraphs
     assert row_of(html["parameters"], "threshold")[5] == "share | of $a$ <b>"
     assert row_of(html["parameters"], "x|y")[2:4] == ["a b", "x|y"]
 

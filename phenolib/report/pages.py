@@ -366,15 +366,31 @@ def open_numbers(rows, built):
 def chapter_section(chapter, columns, modules, built):
     """All that a chapter recorded, in its three columns, with its checks and where the values come from."""
     entries = {where: columns[where][chapter] for where in WHERE if chapter in columns[where]}
-    body = []
+    body, reasons = [], []
     for name in dict.fromkeys(name for entry in entries.values() for name in entry["results"]):
         unit = next(e["results"][name]["unit"] for e in entries.values() if name in e["results"])
         checks = [f"{w}: {held(e['checks'][name])}" for w, e in entries.items() if name in e.get("checks", {})]
-        values = cells(columns, chapter, name, unit, modules)
+        values = [aside(cell, reasons) for cell in cells(columns, chapter, name, unit, modules)]
         body.append([code(name), escape(plain_unit(unit)), *values, "; ".join(checks)])
     sources = [f"- {where.capitalize()}: {origin(entry, modules)}" for where, entry in entries.items()]
     records = table("Record | Unit | Simulated | Full | Real | Check", body) if body else "It records nothing.\n"
-    return [f"### Chapter {chapter[:2]}", "", link(chapter, built), "", *sources, "", records]
+    notes = [f"{k}. {reason}" for k, reason in enumerate(reasons, 1)]
+    return [f"### Chapter {chapter[:2]}", "", link(chapter, built), "", *sources, "", records, *notes, ""]
+
+
+def aside(cell, reasons):
+    """A cell with its reason put into the list below the table, where many rows share few reasons.
+
+    >>> reasons = []
+    >>> aside("none: no reference **stale**", reasons), aside("2.0", reasons), reasons
+    ('none\\xa0{sup}`1` **stale**', '2.0', ['no reference'])
+    """
+    if not cell.startswith("none: "):
+        return cell
+    reason, mark, _ = cell.removeprefix("none: ").partition(" **stale**")
+    if reason not in reasons:
+        reasons.append(reason)
+    return f"none{NO_BREAK}{{sup}}`{reasons.index(reason) + 1}`{mark}"
 
 
 def held(check):
