@@ -373,7 +373,8 @@ def chapter_section(chapter, columns, modules, built):
         values = [aside(cell, reasons) for cell in cells(columns, chapter, name, unit, modules)]
         body.append([code(name), escape(plain_unit(unit)), *values, "; ".join(checks)])
     sources = [f"- {where.capitalize()}: {origin(entry, modules)}" for where, entry in entries.items()]
-    records = table("Record | Unit | Simulated | Full | Real | Check", body) if body else "It records nothing.\n"
+    head, frame = "Record | Unit | Simulated | Full | Real | Check", "wide-table full-width"
+    records = table(head, body, frame=frame) if body else "It records nothing.\n"
     notes = [f"{k}. {reason}" for k, reason in enumerate(reasons, 1)]
     return [f"### Chapter {chapter[:2]}", "", link(chapter, built), "", *sources, "", records, *notes, ""]
 
