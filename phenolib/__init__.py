@@ -12,7 +12,9 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 MODULES = (
+    "agreement",
     "archive",
+    "bootstrap",
     "curves",
     "errors",
     "files",
@@ -23,6 +25,7 @@ MODULES = (
     "runner",
     "simulate",
     "sources",
+    "timing",
     "training",
 )
 

@@ -125,7 +125,7 @@ def simulate(
     sites: Annotated[int | None, typer.Option(help="How many camera sites.", min=1)] = None,
     years: Annotated[str, typer.Option(metavar="A-B", help="First and last year, such as 2016-2022.")] = "",
 ):
-    """Write an archive of simulated camera files whose true dates are known."""
+    """Write an archive of simulated camera and flux-site files whose true dates are known."""
     import os
 
     from phenolib import simulate as simulator
@@ -136,7 +136,7 @@ def simulate(
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     made = [folder for folder in part.parents if not folder.exists()]
     try:
-        simulator.make("cameras", part, seed=seed, sites=sites, years=span)
+        simulator.make_all(part, seed=seed, sites=sites, years=span)
         if out.exists():
             out.rmdir()
         part.replace(out)

@@ -49,6 +49,18 @@ class Errors:
         low, high = self.intervals[statistic]
         return {"value": self.values[statistic], "interval": None if np.isnan(low) else (low, high), "n": self.n}
 
+    def row(self, *statistics):
+        """One line of a table: n, retrieved, and each statistic with its interval in brackets, as text.
+
+        >>> days(["2020-05-03", "2021-05-02"], ["2020-05-01", "2021-05-01"]).row("bias")
+        {'n': 2, 'retrieved': '1.00', 'bias': '1.5 [1.0, 2.0]'}
+        """
+        cells = {"n": self.n, "retrieved": f"{self.retrieved:.2f}"}
+        for name in statistics:
+            low, high = self.intervals[name]
+            cells[name] = f"{self.values[name]:.1f}" + ("" if np.isnan(low) else f" [{low:.1f}, {high:.1f}]")
+        return cells
+
     @property
     def interval(self):
         """The interval of the mean absolute error."""
@@ -124,6 +136,80 @@ def estimate(sample, groups, statistic, *, why, level=0.95, draws=2000, seed=0):
     values, intervals = bootstrap(sample[good], groups[good], {"it": statistic}, level=level, draws=draws, seed=seed)
     low, high = intervals["it"]
     return {"value": values["it"], "interval": None if np.isnan(low) else (low, high), "n": int(good.sum())}
+
+
+def interval_score(low, high, truth, *, level=0.9):
+    """The interval score of Winkler: width, and a fine for each truth outside of it, in proportion to the distance.
+
+        S = (u − l) + 2/α · (l − y)₊ + 2/α · (y − u)₊,  α = 1 − level
+
+    low, high, truth  (n,) numbers in one unit, or datetime64 (then the score is in days)
+    level             that the interval is to hold [-]
+    returns           (n,) score, smaller is better; NaN where one of the three is missing
+    raises            InputError for a level outside 0–1
+
+    Its expectation is least for the interval between the quantiles α/2 and 1 − α/2 of what y can be: neither a wide nor
+    a narrow interval pays. Winkler (1972); Gneiting & Raftery (2007), section 6.2.
+
+    >>> interval_score([0.0, 0.0], [10.0, 10.0], [5.0, 11.0]).round(3).tolist()
+    [10.0, 30.0]
+    """
+    if not 0 < level < 1:
+        raise InputError(f"level = {level} is out of range; give a probability between 0 and 1")
+    low, high, truth = numbers(low), numbers(high), numbers(truth)
+    outside = np.maximum(low - truth, 0) + np.maximum(truth - high, 0)
+    return (high - low) + 2 / (1 - level) * outside
+
+
+def inside(low, high, truth):
+    """Whether an interval holds the truth: 1.0, 0.0, or NaN where one of the three is missing; each (n,)."""
+    low, high, truth = numbers(low), numbers(high), numbers(truth)
+    known = np.isfinite(low) & np.isfinite(high) & np.isfinite(truth)
+    return np.where(known, ((low <= truth) & (truth <= high)).astype(float), np.nan)
+
+
+def coverage(low, high, truth, *, groups=None, level=0.95, draws=500, seed=0):
+    """Share of intervals that hold the truth, as the arguments of ``report.record``.
+
+    low, high, truth  (n,) numbers or datetime64
+    groups            (n,) labels drawn as a whole, e.g. the pixel, whose dates share one noise; default each alone
+    level             of the bootstrap interval of this share (not of the intervals that are judged)
+    returns           value [-], interval and n, or None and why there is none
+    """
+    hit = inside(low, high, truth)
+    good = np.isfinite(hit)
+    if not good.any():
+        return {"value": None, "why": "no interval with a known truth"}
+    labels = np.arange(hit.size) if groups is None else np.asarray(groups)
+    _, member = np.unique(labels[good], return_inverse=True)
+    hits, size = np.bincount(member, hit[good]), np.bincount(member)  # (group,)
+    result = {"value": float(hits.sum() / size.sum()), "interval": None, "n": int(size.sum())}
+    if size.size > 1:
+        pick = np.random.default_rng(seed).integers(size.size, size=(draws, size.size))
+        share = hits[pick].sum(1) / size[pick].sum(1)
+        result["interval"] = tuple(float(q) for q in np.quantile(share, [(1 - level) / 2, (1 + level) / 2]))
+    return result
+
+
+def by_width(low, high, truth, *, parts=4):
+    """Coverage in parts of equal size from the narrowest to the widest interval: right on average is not right in each.
+
+    low, high, truth  (n,) numbers or datetime64
+    returns           DataFrame by part (1 is the narrowest): width (median), coverage, n
+    """
+    low, high = numbers(low), numbers(high)
+    table = pd.DataFrame({"width": high - low, "coverage": inside(low, high, truth)}).dropna()
+    part = np.arange(len(table)) * parts // max(len(table), 1) + 1
+    groups = table.sort_values("width", kind="stable").groupby(part)
+    return groups.agg(width=("width", "median"), coverage=("coverage", "mean"), n=("width", "size")).rename_axis("part")
+
+
+def numbers(values):
+    """Numbers as float; dates as days since 1970, NaT as NaN."""
+    values = np.asarray(values)
+    if values.dtype.kind == "M":
+        return (values - np.datetime64("1970-01-01", "ns")) / np.timedelta64(1, "D")
+    return values.astype(float)
 
 
 def match(found, reference, *, within=60.0):

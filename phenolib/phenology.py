@@ -1,11 +1,15 @@
-"""Seasons and their dates: start and end at any share of the amplitude, across New Year, with a quality."""
+"""Seasons and their dates: start and end by any rule, across New Year, with an interval and a quality."""
+
+import math
+import re
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy.stats import norm
 
 from phenolib import curves
-from phenolib.errors import InputError
+from phenolib.errors import InputError, near
 from phenolib.sources import phenocam
 
 FLAGS = {  # name: bit; the order is that of the compiled function
@@ -20,44 +24,88 @@ FLAGS = {  # name: bit; the order is that of the compiled function
     "no_season": 256,
     "no_data": 512,  # no season, and less than half of the year was observed while the series ran
     "outside_series": 1024,  # no season, and a quarter of the year or more lies before or after the observations
+    "fit_poor": 2048,  # the function could not be fitted, or fits much worse than the smoother: dates are its
+    "amplitude_too_small": 4096,  # no season, but half the rise and fall that would make one
 }
+FIGURES = {  # what is told of a season beside its dates: units and meaning, in the order of the compiled code
+    "peak_value": ("{units}", "level of the peak"),
+    "amplitude": ("{units}", "peak minus base"),
+    "base": ("{units}", "mean of the troughs before and after"),
+    "length": ("d", "from start to end at the lowest threshold"),
+    "greenup_rate": ("{units} d-1", "mean rise from 20 to 80 % of the amplitude"),
+    "senescence_rate": ("{units} d-1", "mean fall from 80 to 20 % of the amplitude"),
+    "small_integral": ("{units} d", "area above the base from start to end at the lowest threshold"),
+    "large_integral": ("{units} d", "area from start to end at the lowest threshold"),
+    "noise": ("{units}", "SD of an observation about the curve"),
+    "base_before": ("{units}", "level of the trough before"),
+    "base_after": ("{units}", "level of the trough after"),
+}
+RULES = {
+    "slope": ("sos_slope", "eos_slope"),
+    "gu": ("upturn", "stabilisation", "downturn", "recession"),
+    "curvature": ("greenup", "maturity", "senescence", "dormancy"),
+}
+LONG = {
+    "sos_slope": "day of the steepest rise", "eos_slope": "day of the steepest fall",
+    "upturn": "steepest rise, its tangent at the base", "stabilisation": "steepest rise, its tangent at the peak",
+    "downturn": "steepest fall, its tangent at the peak", "recession": "steepest fall, its tangent at the base",
+    "greenup": "first maximum of the change of curvature on the rise", "maturity": "its second maximum on the rise",
+    "senescence": "first minimum of the change of curvature on the fall", "dormancy": "its second minimum on the fall",
+}
+EVENT = re.compile(r"(sos|eos)\d\d")
+PLACES = {name: k for k, name in enumerate(LONG)}
+START, END = (FLAGS[f"{side}_not_observed"] | FLAGS[f"{side}_in_gap"] | FLAGS["peak_not_observed"]
+              for side in ("start", "end"))
+UNSEEN = (START, END, START, START, END, END, START, START, END, END)  # flags with which a rule's date is missing
 
 
-def seasons(series, *, method="savgol", thresholds=(0.2, 0.5), weights=None, per_year=3, min_swing=0.25,
-            min_amplitude=0.0, min_days=14, max_gap=30.0, crossing="first", **smoothing):
-    """Seasons of a series and their dates.
+def seasons(series, *, method="savgol", thresholds=(0.2, 0.5), levels=(), also=(), weights=None, per_year=3,
+            min_swing=0.25, min_amplitude=0.0, min_days=14, crossing="first", interval=0.9, curve=False, **options):
+    """Seasons of a series, their dates and an interval on each.
 
-    The series is smoothed to a daily curve c (``curves.smooth``). A season is a peak with the trough before and the
-    trough after it, both at least ``min_swing`` of the curve's range (95th − 5th percentile) lower, and at least
-    four times the noise. Each side is measured on its own:
+    The series becomes a curve c (``curves.smooth``). A season is a peak with the trough before and the trough after
+    it, both at least ``min_swing`` of the curve's range lower, and at least four times the noise of an observation;
+    its amplitude is at least six times that noise. Each side is measured on its own:
 
         SOSₚ = first day on the way from the left trough with c ≥ c_left + p · (c_peak − c_left)
         EOSₚ = last day on the way to the right trough with c ≥ c_right + p · (c_peak − c_right)
 
-    A date that would fall into a gap longer than ``max_gap``, or whose trough or peak was not observed, is missing
-    (NaT) and the quality says why. A turning point at the edge of the observations counts as observed if its level
-    is within a fifth of the amplitude of the median level of those that were seen in the series. Dates more than half
-    of ``max_gap`` (and one and a half usual steps of the series) from an observation are marked as interpolated. The
-    defaults are for steps up to about ten days; composites of 16 days and more are flattened.
+    The level of a trough is the mean of the curve where it cannot be told from its lowest point. A date that would
+    fall into a gap longer than ``max_gap``, or whose trough or peak was not observed, is missing (NaT) and the quality
+    says why. A turning point at the edge of the observations counts as observed if its level is within a fifth of the
+    amplitude of the median level of those that were seen in the series. Dates more than half of ``max_gap`` (and one
+    and a half usual steps of the series) from an observation are marked as interpolated.
+
+    The interval of a date follows from the noise of the residuals and from what the smoother or the fitted function
+    makes of it there and at the two levels: σ √(v_t + (1−p)² v_base + p² v_peak) / |slope|, widened by factors that
+    were fitted on simulated seasons (chapter 03 shows how well they hold, and where they do not).
 
     series         (time, …) DataArray, numpy or dask
-    method         smoother: 'savgol'
+    method         savgol, whittaker, double_logistic, asymmetric_gaussian, harmonic or loess
     thresholds     shares of the amplitude, whole per cent [-]
+    levels         absolute values, in units of the series: dates ``sos_at_VALUE``, ``eos_at_VALUE``
+    also           further rules: 'slope' (steepest rise and fall), 'gu' (tangents at these, with base and peak; Gu et
+                   al. 2009), 'curvature' (extrema of the change of curvature; Zhang et al. 2003); no intervals
     weights        (time, …) 0 to 1; default 1 wherever there is a value
     per_year       how many seasons a year are kept, the largest amplitudes first; ``n_seasons`` counts all
     min_swing      rise and fall that make a season, as a share of the range of the curve [-]
     min_amplitude  … and in units of the series
     min_days       from trough to trough; a shorter rise and fall is not a season [days]
-    max_gap        longest gap in which the curve may be read [days]
     crossing       'first': the date at which the level is first reached on the way from the trough to the peak, as
                    TIMESAT does; 'last': the last time the curve passes it before the peak (and first after it). They
                    differ where weeds, a cover crop or autumn growth come before the main rise.
-    smoothing      further options of ``curves.smooth``
-    returns        Dataset with dimensions (…, season): ``sosNN`` and ``eosNN`` (NN = threshold in per cent), ``peak``
-                   [datetime64], ``amplitude``, ``base`` (mean of the two troughs) [units of the series], ``quality``
-                   (CF flags; 0 is good); ``n_seasons`` (…). ``season`` has fixed length, harvest years × per_year, with
-                   the coordinates ``year`` (the harvest year: that in which half of the amplitude is lost again; of the
-                   peak where the end was not seen) and ``rank`` (1 is the largest).
+    interval       probability that an interval is to hold the date; 0: none
+    curve          whether the daily curve is returned too, with the dimension ``day``
+    options        of the smoother, see ``curves.options``
+    returns        Dataset with dimensions (…, season): ``sosNN`` and ``eosNN`` (NN = threshold in per cent) with
+                   ``_low`` and ``_high``, ``peak`` [datetime64], ``amplitude``, ``base`` (mean of the two troughs,
+                   ``base_before`` and ``base_after``), ``peak_value``, ``length`` [days], ``greenup_rate``,
+                   ``senescence_rate`` (20 to 80 %) [units per day], ``small_integral`` (above the base),
+                   ``large_integral`` (from start to end at the lowest threshold) [units · days], ``sosNN_value``,
+                   ``eosNN_value``, ``noise`` (SD of an observation), ``quality`` (CF flags; 0 is good);
+                   ``n_seasons`` (…). ``season`` has fixed length, harvest years × per_year, with the coordinates
+                   ``year`` (the harvest year: that in which half of the amplitude is lost again; of the peak where
+                   the end was not seen) and ``rank`` (1 is the largest).
     raises         InputError for thresholds that are no whole per cent from 1 to 99, and as ``curves.smooth``
 
     Jönsson & Eklundh (2002, 2004), seasonal-amplitude method with a minimum for each side.
@@ -69,37 +117,53 @@ def seasons(series, *, method="savgol", thresholds=(0.2, 0.5), weights=None, per
     ('14 June', '20 August')
     """
     percent = whole_percent(thresholds)
-    if not 1 <= int(per_year) <= 24:
-        raise InputError(f"per_year = {per_year} is out of range; give 1 to 24")
-    if not 0 < min_swing < 1 or min_amplitude < 0:
-        raise InputError("min_swing must lie between 0 and 1, min_amplitude must not be negative")
-    if crossing not in ("first", "last"):
-        raise InputError(f"crossing '{crossing}' is not known; use 'first' or 'last'")
-    smoothing = {**DEFAULTS, **smoothing, "max_gap": max_gap}
-    options = curves.check_options(method, **smoothing)
-    day, start, length = curves.days_of(series)
-    calendar = pd.DatetimeIndex(start + np.arange(length).astype("timedelta64[D]")).year.to_numpy()
-    first, years = int(calendar[0]), int(calendar[-1] - calendar[0]) + 1
-    share = np.array(percent, float) / 100
-    columns = 2 * share.size + 4
+    levels = tuple(dict.fromkeys(float(v) for v in np.atleast_1d(np.asarray(levels, float))))
+    check(per_year, min_swing, min_amplitude, crossing, interval, also, levels)
+    plan = curves.Plan(series, method, **options)
+    series = curves.decoded(series)
+    calendar = pd.DatetimeIndex(plan.start + np.arange(plan.length + 2).astype("timedelta64[D]")).year.to_numpy()
+    first, years = int(calendar[0]), int(calendar[plan.length - 1] - calendar[0]) + 1
+    year = np.minimum(calendar - first, years - 1).astype(np.int32)
+    shares = sorted({*(p / 100 for p in percent), 0.2, 0.5, 0.8})
+    kept = [p / 100 for p in percent]
+    marks = np.array([(0, share, kept.index(share) if share in kept else -1) for share in shares]
+                     + [(1, level, len(kept) + k) for k, level in enumerate(levels)], float)
+    names = [f"{p:02d}" for p in percent] + [f"_at_{v:g}" for v in levels]
+    slots, dates_kept = years * int(per_year), 6 * len(names) + 1
+    widen = float(norm.ppf(0.5 + interval / 2)) if interval else 0.0
+    drawn = bool(curve or also)
 
-    def block(values, weight):
-        curve = curves.kernel("fit_all")(day, curves.flatten(values), curves.flatten(weight), length, *options)
-        found, count = curves.kernel("find_all")(
-            *curve, calendar - first, years, int(per_year), share, float(min_swing), float(min_amplitude),
-            int(min_days), float(max_gap), crossing == "last", tuple(FLAGS.values()),
-        )
-        shape = values.shape[:-1]
-        return found.reshape(*shape, years * per_year, columns), count.reshape(shape)
+    def block(values, weight=None):
+        pixels, shape = math.prod(values.shape[:-1]), values.shape[:-1]
+        stamps = np.empty((pixels, slots, dates_kept), np.int64)
+        figures = np.empty((pixels, slots, len(FIGURES)), np.float32)
+        quality, total = np.empty((pixels, slots), np.int16), np.empty(pixels, np.int32)
+        nodes = np.empty((pixels, plan.nodes.size), np.float32) if drawn else None
+        plan.run(values, weight, marks=marks, stamps=stamps, values_out=figures, quality=quality, total=total,
+                 curve=nodes, year=year, years=years, per_year=int(per_year), last=crossing == "last", widen=widen,
+                 rule=(float(min_swing), float(min_amplitude), float(min_days)))
+        results = [stamps.view("datetime64[ns]"), figures, quality, total]
+        if drawn:
+            results.append(curves.kernel("daily")(plan.nodes, nodes, plan.length))
+        return tuple(r.reshape(shape + r.shape[1:]) for r in results)
 
-    sizes = {"season": years * per_year, "column": columns}
-    found, count = xr.apply_ufunc(
-        block, series, curves.weights_of(series, weights),
-        input_core_dims=[["time"], ["time"]], output_core_dims=[["season", "column"], []],
-        dask="parallelized", output_dtypes=[np.float64, np.int64], dask_gufunc_kwargs={"output_sizes": sizes},
-    )
-    result = label(found, percent, start, series.attrs.get("units", "1"))
-    result["n_seasons"] = count.assign_attrs(units="1", long_name="seasons found in the whole series")
+    inputs = [series] if weights is None else [series, curves.weights_of(series, weights)]
+    outputs = [["season", "date"], ["season", "figure"], ["season"], [], *([["day"]] if drawn else [])]
+    sizes = {"season": slots, "date": dates_kept, "figure": len(FIGURES), **({"day": plan.length} if drawn else {})}
+    stamps, figures, quality, total, *daily = xr.apply_ufunc(
+        block, *inputs, input_core_dims=[["time"]] * len(inputs), output_core_dims=outputs, dask="parallelized",
+        output_dtypes=["datetime64[ns]", np.float32, np.int16, np.int32, np.float32][: len(outputs)],
+        dask_gufunc_kwargs={"output_sizes": sizes})
+    result = label(stamps, figures, names, series.attrs.get("units", "1"), bool(interval))
+    result["quality"] = quality.assign_attrs(
+        long_name="why a date is missing or weak; 0 is good", flag_masks=np.array(list(FLAGS.values()), np.int16),
+        flag_meanings=" ".join(FLAGS))
+    result["n_seasons"] = total.assign_attrs(units="1", long_name="seasons found in the whole series")
+    if drawn:
+        daily = daily[0].assign_coords(day=plan.start + np.arange(plan.length).astype("timedelta64[D]"))
+        result = result.merge(further_dates(daily, result, also))
+    if curve:
+        result["curve"] = daily.assign_attrs(curves.units_of(series))
     coordinate = np.repeat(np.arange(first, first + years), per_year), np.tile(np.arange(1, per_year + 1), years)
     return result.assign_coords(
         year=("season", coordinate[0], {"long_name": "harvest year"}),
@@ -107,7 +171,21 @@ def seasons(series, *, method="savgol", thresholds=(0.2, 0.5), weights=None, per
     )
 
 
-DEFAULTS = dict(window=21.0, envelope=2, adaptation=2.0, steep=1.0, spike=2.0, break_gap=120.0)
+def check(per_year, min_swing, min_amplitude, crossing, interval, also, levels):
+    """Refuses options of ``seasons`` that are out of range."""
+    if not 1 <= int(per_year) <= 24:
+        raise InputError(f"per_year = {per_year} is out of range; give 1 to 24")
+    if not 0 < min_swing < 1 or min_amplitude < 0:
+        raise InputError("min_swing must lie between 0 and 1, min_amplitude must not be negative")
+    if crossing not in ("first", "last"):
+        raise InputError(f"crossing '{crossing}' is not known; use 'first' or 'last'")
+    if not 0 <= interval < 1:
+        raise InputError(f"interval = {interval} is out of range; give a probability below 1, e.g. 0.9, or 0 for none")
+    for rule in also:
+        if rule not in RULES:
+            raise InputError(f"also: the rule '{rule}' is not known{near(rule, RULES)}; use {' or '.join(RULES)}")
+    if not np.isfinite(levels).all():
+        raise InputError("levels must be numbers in units of the series")
 
 
 def whole_percent(thresholds):
@@ -119,53 +197,83 @@ def whole_percent(thresholds):
     return percent
 
 
-def label(found, percent, start, units):
-    """The columns of the compiled function as named variables with units, flags and dates."""
-    shares = len(percent)
-    result = xr.Dataset()
+def label(stamps, figures, names, units, interval):
+    """The columns of the compiled code as named variables with units."""
+    dims, n, variables = stamps.dims[:-1], len(names), {}
+
+    def add(name, values, text, **attributes):
+        variables[name] = (dims, values, {**attributes, "long_name": text})
+
     for end, (event, text) in enumerate((("sos", "start of season"), ("eos", "end of season"))):
-        for s, p in enumerate(percent):
-            result[f"{event}{p:02d}"] = dates(found.isel(column=end * shares + s), start).assign_attrs(
-                long_name=f"{text} at {p} % of the amplitude")
-    result["peak"] = dates(found.isel(column=2 * shares), start).assign_attrs(long_name="day of the maximum")
-    result["amplitude"] = found.isel(column=2 * shares + 1).assign_attrs(
-        units=units, long_name="peak minus base")
-    result["base"] = found.isel(column=2 * shares + 2).assign_attrs(
-        units=units, long_name="mean of the troughs before and after")
-    quality = found.isel(column=2 * shares + 3).fillna(FLAGS["no_season"]).astype(np.int16)
-    result["quality"] = quality.assign_attrs(
-        long_name="why a date is missing or weak; 0 is good", flag_masks=np.array(list(FLAGS.values()), np.int16),
-        flag_meanings=" ".join(FLAGS))
-    return result
+        for k, name in enumerate(names):
+            what = f"{text} at {name[4:]} {units}"
+            if not name.startswith("_at_"):
+                what = f"{text} at {int(name)} % of the amplitude"
+            at = 3 * (end * n + k)
+            add(f"{event}{name}", stamps.data[..., at], what)
+            if interval:
+                add(f"{event}{name}_low", stamps.data[..., at + 1], f"earliest {what}")
+                add(f"{event}{name}_high", stamps.data[..., at + 2], f"latest {what}")
+    add("peak", stamps.data[..., 6 * n], "day of the maximum")
+    for k, (name, (unit, text)) in enumerate(FIGURES.items()):
+        add(name, figures.data[..., k], text, units=unit.format(units=units))
+    top = variables["peak_value"][1]
+    for event, foot in (("sos", variables["base_before"][1]), ("eos", variables["base_after"][1])):
+        for name in names:
+            if not name.startswith("_at_"):
+                level = np.where(np.isnat(variables[f"{event}{name}"][1]), np.float32(np.nan),
+                                 foot + np.float32(int(name) / 100) * (top - foot))
+                add(f"{event}{name}_value", level, f"level of the curve at {event}{name}", units=units)
+    return xr.Dataset(variables, coords=stamps.coords)
 
 
-def dates(days, start):
-    """Days since ``start`` (NaN: missing) as datetime64[ns]."""
+def further_dates(daily, found, also):
+    """Dates of the other rules, on the daily curve between the troughs of each season: see ``rules.dates``."""
+    if not also:
+        return xr.Dataset()
+    names = [name for rule in also for name in RULES[rule]]
+    span = [found[k] for k in ("peak", "quality")]
 
-    def block(values):
-        whole = np.where(np.isfinite(values), values * 86400e9, 0).astype("timedelta64[ns]")
-        return np.where(np.isfinite(values), start + whole, np.datetime64("NaT", "ns"))
+    def block(curve, peak, quality):
+        flat = curve.reshape(-1, curve.shape[-1])
+        start = daily["day"].values[0].astype("datetime64[ns]")
+        day = (peak.reshape(flat.shape[0], -1) - start) / np.timedelta64(1, "D")
+        dates = curves.kernel("rule_dates")(np.ascontiguousarray(flat), day)
+        dates = dates[..., [PLACES[name] for name in names]]
+        unseen = quality.reshape(flat.shape[0], -1)[..., None] & np.array([UNSEEN[PLACES[name]] for name in names])
+        bad = ~np.isfinite(dates) | (unseen > 0)
+        stamp = start + np.where(bad, 0, dates * 86400e9).astype("timedelta64[ns]")
+        stamp[bad] = np.datetime64("NaT")
+        return stamp.reshape(*peak.shape, len(names))
 
-    return xr.apply_ufunc(block, days, dask="parallelized", output_dtypes=["datetime64[ns]"])
+    stamps = xr.apply_ufunc(
+        block, daily, *span, input_core_dims=[["day"], ["season"], ["season"]], output_core_dims=[["season", "rule"]],
+        dask="parallelized", output_dtypes=["datetime64[ns]"],
+        dask_gufunc_kwargs={"output_sizes": {"rule": len(names)}})
+    return xr.Dataset({name: stamps.isel(rule=k).assign_attrs(long_name=LONG[name]) for k, name in enumerate(names)})
 
 
-def table(found, **labels):
+def table(found, *, intervals=False, **labels):
     """Seasons as rows, one a season, in the order of their peaks.
 
-    found    Dataset of ``seasons`` for one series (dimension season only)
-    labels   columns put in front, e.g. series="mead2_AG_1000"
-    returns  DataFrame: labels, season (harvest year), rank, sosNN … ascending, peak, eosNN … descending [datetime64],
-             amplitude, base, quality (int) and reason (the flags in words). A year within the observations
-             but without a season has one row without dates.
+    found      Dataset of ``seasons`` for one series (dimension season only)
+    intervals  whether sosNN_low, sosNN_high, … are kept
+    labels     columns put in front, e.g. series="mead2_AG_1000"
+    returns    DataFrame: labels, season (harvest year), rank, sosNN … ascending, peak, eosNN … descending [datetime64],
+               amplitude, base, quality (int) and reason (the flags in words). A year within the observations but
+               without a season has one row without dates.
     """
-    rows = found.drop_vars("n_seasons").to_dataframe().reset_index(drop=True).rename(columns={"year": "season"})
-    empty = rows["quality"] >= FLAGS["no_season"]
-    rows = rows[~empty | ((rows["rank"] == 1) & (rows["quality"] < FLAGS["outside_series"]))].copy()
+    rows = found.drop_dims("day", errors="ignore").drop_vars("n_seasons").to_dataframe().reset_index(drop=True)
+    rows = rows.rename(columns={"year": "season"})
+    empty = rows["amplitude"].isna()
+    rows = rows[~empty | ((rows["rank"] == 1) & (rows["quality"] & FLAGS["outside_series"] == 0))].copy()
     rows["reason"] = [reason(q) for q in rows["quality"]]
     order = rows["peak"].fillna(pd.to_datetime(rows["season"].astype(str) + "-07-01"))
-    starts = sorted(c for c in rows if c.startswith("sos"))
-    columns = ["season", "rank", *starts, "peak", *sorted((c for c in rows if c.startswith("eos")), reverse=True),
-               "amplitude", "base", "quality", "reason"]
+    starts = sorted(c for c in rows if EVENT.fullmatch(c) and c.startswith("sos"))
+    ends = sorted((c for c in rows if EVENT.fullmatch(c) and c.startswith("eos")), reverse=True)
+    ranges = [f"{c}_{end}" for c in (*starts, *ends) for end in ("low", "high") if f"{c}_{end}" in rows]
+    columns = ["season", "rank", *starts, "peak", *ends, *(ranges if intervals else []), "amplitude", "base", "quality",
+               "reason"]
     rows = rows.loc[order.sort_values(kind="stable").index, columns].reset_index(drop=True)
     for k, (name, value) in enumerate(labels.items()):
         rows.insert(k, name, value)
@@ -196,7 +304,7 @@ def events(rows):
     if not len(rows):
         return pd.DataFrame(columns=["series", "season", "direction", "share", "date"]).astype({"share": int})
     long = rows.melt([c for c in ("series", "season") if c in rows],
-                     [c for c in rows if c[:3] in ("sos", "eos")], var_name="event", value_name="date")
+                     [c for c in rows if EVENT.fullmatch(c)], var_name="event", value_name="date")
     long["direction"] = np.where(long["event"].str.startswith("sos"), "rising", "falling")
     long["share"] = long["event"].str[3:].astype(int)
     return long.dropna(subset="date").drop(columns="event").reset_index(drop=True)

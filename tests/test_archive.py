@@ -230,15 +230,35 @@ def test_the_simulated_archive_is_made_once(monkeypatch):
     monkeypatch.setattr(simulate, "make", make)
     monkeypatch.setattr(simulate, "version", lambda part: version[0])
     first = archive.open_archive("simulated")
-    assert first.root == archive.open_archive("simulated").root and made == [("cameras", 7)]
+    assert first.root == archive.open_archive("simulated").root and made == [(part, 7) for part in simulate.parts()]
     assert first.name == "simulated"
     version[0] = "b"
-    assert archive.open_archive("simulated").root != first.root and len(made) == 2
+    assert archive.open_archive("simulated").root != first.root and len(made) == 2 * len(simulate.parts())
     version[0] = "broken"
     before = sorted(p.name for p in first.root.parent.iterdir() if p.is_dir())
     with pytest.raises(InputError):
         archive.open_archive("simulated")
     assert sorted(p.name for p in first.root.parent.iterdir() if p.is_dir()) == before
+
+
+def test_only_the_part_whose_code_changed_is_made_again(monkeypatch):
+    "Another version of one part leaves the files of the others as they were, and their hash."
+    made, versions = [], {part: "a" for part in simulate.parts()}
+
+    def make(part, folder, *, seed):
+        made.append(part)
+        path = camera(folder, f"sim-{part}")
+        path.write_text(path.read_text() + f"# {versions[part]}\n")
+        (folder / "sites.csv").write_text("site,lon,lat\nsim-cameras,-96,41\n")
+
+    monkeypatch.setattr(simulate, "make", make)
+    monkeypatch.setattr(simulate, "version", lambda part: versions[part])
+    first = archive.open_archive("simulated")
+    versions["flux_sites"] = "b"
+    second = archive.open_archive("simulated")
+    assert made == ["cameras", "flux_sites", "flux_sites"] and first.root != second.root
+    name = "phenocam/sim-cameras_AG_1000_3day.csv"
+    assert (first.root / name).read_bytes() == (second.root / name).read_bytes()
 
 
 def test_a_twin_stands_in_for_a_real_site(monkeypatch, capsys):

@@ -116,17 +116,17 @@ def test_simulate_writes_an_archive_whole_or_not_at_all(project, command, monkey
     "The simulator gets its sizes, writes beside, and the folder appears when it is complete."
     given = {}
 
-    def make(part, folder, **sizes):
-        given.update(sizes, part=part)
+    def make(folder, **sizes):
+        given.update(sizes)
         folder.mkdir(parents=True)
         (folder / "sites.csv").write_text("site")
         if sizes["seed"] == 13:
             raise InputError("seed 13: unlucky")
 
-    monkeypatch.setattr("phenolib.simulate.make", make)
+    monkeypatch.setattr("phenolib.simulate.make_all", make)
     code, out, _ = command("simulate --out deep/new --seed 5 --sites 3 --years 2016-2018")
     assert (code, out) == (0, "an archive with known dates: deep/new\n")
-    assert given == {"part": "cameras", "seed": 5, "sites": 3, "years": (2016, 2018)}
+    assert given == {"seed": 5, "sites": 3, "years": (2016, 2018)}
     assert os.listdir("deep") == ["new"]
     assert command("simulate --out other/new --seed 13")[0] == 2
     assert not Path("other").exists()

@@ -71,3 +71,37 @@ def test_false_events_lie_within_the_reference_and_have_no_partner():
                                    pd.Timestamp("2012-05-01")]})
     both = metrics.match_events(found, reference)
     assert metrics.false_events(found, both).tolist() == [False, False, False, True]
+
+
+def test_the_honest_interval_has_the_best_score():
+    "Of intervals around a normal variable the score is least for the true quantiles, not wider and not narrower."
+    y = np.random.default_rng(0).normal(size=20000)
+    scores = {half: metrics.interval_score(0 * y - half, 0 * y + half, y).mean() for half in (1.0, 1.645, 2.6)}
+    assert scores[1.645] < min(scores[1.0], scores[2.6])
+    assert np.isnan(metrics.interval_score([0.0], [np.nan], [1.0])).all()
+    with pytest.raises(InputError, match="level = 90"):
+        metrics.interval_score([0.0], [1.0], [0.5], level=90)
+
+
+def test_coverage_counts_what_is_known():
+    "Three of four known truths lie inside; the missing one is left out; dates count like numbers."
+    low, high = np.zeros(5), np.ones(5)
+    held = metrics.coverage(low, high, [0.5, 0.0, 1.0, 2.0, np.nan])
+    assert held["value"] == 0.75 and held["n"] == 4 and held["interval"][0] < 0.75 < held["interval"][1]
+    assert metrics.coverage(DATES[:1], DATES[1:2], DATES[:1])["value"] == 1
+    assert metrics.coverage([0.0], [np.nan], [1.0])["value"] is None
+
+
+def test_coverage_draws_groups_as_a_whole():
+    "Where all dates of a pixel are right or wrong together, the interval of the coverage is wider."
+    pixel = np.repeat(np.arange(40), 25)
+    truth = np.where(pixel % 4 == 0, 2.0, 0.5)
+    spans = [np.ptp(metrics.coverage(0 * truth, 0 * truth + 1, truth, groups=g)["interval"]) for g in (None, pixel)]
+    assert spans[1] > 2 * spans[0]
+
+
+def test_quarters_by_width_show_who_is_too_sure():
+    "When only the narrow intervals miss, the first quarter says so."
+    width = np.repeat([1.0, 2.0, 3.0, 4.0], 10)
+    table = metrics.by_width(0 * width, width, np.full(40, 1.5))
+    assert table["coverage"].tolist() == [0.0, 1.0, 1.0, 1.0] and table["n"].tolist() == [10] * 4

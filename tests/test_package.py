@@ -1,10 +1,12 @@
 import contextlib
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import yaml
+from numba.core.dispatcher import Dispatcher
 
 import phenolib
 from phenolib import curves
@@ -31,16 +33,24 @@ def test_first_call_of_a_compiled_function_is_made_under_a_lock(monkeypatch):
 
     monkeypatch.setattr(curves, "lock", lock)
     curves.kernel.cache_clear()
+    line = np.arange(5, dtype=np.float32)[None]
     for _ in range(3):
-        curves.kernel("middle")(np.array([3.0, 1.0, 2.0]), 3)
+        assert np.allclose(curves.kernel("daily")(np.arange(5.0), line, 5), line)
     curves.kernel.cache_clear()
     assert held == ["compile.lock"]
 
 
 def test_compiled_code_is_kept_on_disk():
-    "Every compiled function asks numba to keep its machine code."
-    text = (ROOT / "phenolib" / "curves" / "kernels.py").read_text()
-    assert text.count("@numba.njit(cache=True, nogil=True)") == text.count("\ndef ")
+    "Every compiled function asks numba to keep its machine code and to let other threads run."
+    found = []
+    for path in sorted((ROOT / "phenolib" / "curves").glob("*.py")):
+        module = import_module(f"phenolib.curves.{path.stem}".removesuffix(".__init__"))
+        compiled = [f for f in vars(module).values() if isinstance(f, Dispatcher) and f.__module__ == module.__name__]
+        found += compiled
+        for function in compiled:
+            assert function.targetoptions["nogil"], function
+            assert Path(function._cache.cache_path).is_dir(), function  # None without cache=True
+    assert set(curves.KERNELS) <= {f.__name__ for f in found}
 
 
 def test_versions_agree():

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from phenolib.archive import flux_sites
 from phenolib.archive.downloads import MANIFEST, catalogue, fetch, get
 from phenolib.errors import InputError, near
 from phenolib.files import digest, home, inside, lock, sha256, write_json
@@ -20,9 +21,10 @@ SEED = 7
 PATTERNS = {  # for each kind: the first pattern that any file matches is taken
     "cameras": ("phenocam/*_[13]day.csv", "**/*_[13]day.csv"),
     "transitions": ("**/*transition_dates*.csv",),
+    **flux_sites.PATTERNS,
 }
-READERS = {"cameras": "phenocam", "transitions": "phenocam"}
-OPTIONS = {"cameras": ("columns",), "transitions": ()}  # of the readers
+READERS = {"cameras": "phenocam", "transitions": "phenocam", **flux_sites.READERS}
+OPTIONS = {"cameras": ("columns",), "transitions": (), **dict.fromkeys(flux_sites.KINDS, ())}  # of the readers
 ABOUT = ("title", "licence", "citation", "note")  # keys of archive.yml that are not kinds
 SITE_COLUMNS = ("site", "lon", "lat", "cluster", "crop", "split")
 # the five cameras that Zhao et al. (2022), doi:10.1016/j.rse.2022.113046, hold out for test
@@ -51,7 +53,7 @@ def open_archive(name):
     """
     name = str(name)
     if name == "simulated":
-        return Archive(_simulated("cameras"), name=name)
+        return Archive(_simulated(), name=name)
     if name.startswith(("https://", "http://")):
         return Archive(*_remote(name))
     folder = Path(name).expanduser()
@@ -73,8 +75,8 @@ class Reference:
     """What the dates found in an archive are held against.
 
     source   "truth" of a simulated archive, or "published" by the network
-    events   one row per event: series, site, path (of the series' file), metric ("gcc_90"), direction ("rising" or
-             "falling"), share [% of the amplitude], date, date_low, date_high (NaT where there is no interval)
+    events   one row per event: series, site, path (of the series' file), metric ("gcc_90", "GPP"), direction ("rising"
+             or "falling"), share [% of the amplitude], date, date_low, date_high (NaT where there is no interval)
     """
 
     source: str
@@ -93,7 +95,7 @@ class Kind:
     licence: str = ""
 
 
-class Archive:
+class Archive(flux_sites.FluxSites):
     """Source files in a folder, described by archive.yml and sites.csv or recognised by their names.
 
     name     title of the archive, or the last part of its folder's path
@@ -152,7 +154,8 @@ class Archive:
         """One sha256 over the bytes of the files (of some kinds, or all), the table of sites and the truth."""
         kinds = self.kinds() if kinds is None else {k: self.kinds().get(k, []) for k in kinds}
         paths = {self.label(p): p for files in kinds.values() for p in files}
-        for path in (self.root / "sites.csv", *(self.root / "truth" / f"{k}.csv" for k in kinds)):
+        places = {flux_sites.TABLE if k in flux_sites.KINDS else "sites.csv" for k in kinds or ["cameras"]}
+        for path in (*(self.root / name for name in places), *(self.root / "truth" / f"{k}.csv" for k in kinds)):
             if path.is_file():
                 paths[self.label(path)] = path
         store = home() / "cache" / "hashes" / f"{digest(str(self.root))[:16]}.json"
@@ -206,22 +209,28 @@ class Archive:
         of one another form a cluster, named by its first member, and the test cameras of Deep-CroP are the test split.
         """
         places = self._cameras.drop_duplicates("site")[["site", "lon", "lat"]].reset_index(drop=True)
-        path = self.root / "sites.csv"
-        if not path.is_file():
+        table = self._table("sites.csv")
+        if table is None:
             test = places["site"].isin(DEEPCROP_TEST)
             return places.assign(cluster=_clusters(places), crop="", split=np.where(test, "test", "train"))
-        table = _sites(path)
         rest = places[~places["site"].isin(table["site"])]
         table = pd.concat([table, rest.assign(cluster=rest["site"])], ignore_index=True)
         text = table.columns.difference(["lon", "lat"])
         return table.assign(**{c: table[c].fillna("") for c in text})
+
+    def _table(self, name):
+        """A table of sites of the archive, or None if there is none."""
+        path = self.root / name
+        return _sites(path) if path.is_file() else None
 
     def find_site(self, name):
         """The site of that name; in a simulated archive a real site's name finds the twin that stands in for it.
 
         raises   InputError with near names if there is no such site
         """
-        sites = self.sites
+        return self._named(name, self.sites, "site")
+
+    def _named(self, name, sites, what):
         if name in set(sites["site"]):
             return name
         twins = dict(zip(sites["twin"], sites["site"])) if "twin" in sites else {}
@@ -229,7 +238,7 @@ class Archive:
         if name in twins:
             print(f"{name}: the simulated twin '{twins[name]}' stands in")
             return twins[name]
-        raise InputError(f"site '{name}' is not in the archive '{self.name}'{near(name, [*sites['site'], *twins])}")
+        raise InputError(f"{what} '{name}' is not in the archive '{self.name}'{near(name, [*sites['site'], *twins])}")
 
     def phenocam(self, site, roi=""):
         """A camera series as a Dataset (see ``sources.phenocam.read``).
@@ -252,16 +261,19 @@ class Archive:
         return self._read(best.path)
 
     def _read(self, path):
-        kind = self.described.get("cameras", Kind())
-        data = phenocam.read(path, **kind.options)
-        licence = kind.licence or self.about.get("licence", "")
+        data = phenocam.read(path, **self.described.get("cameras", Kind()).options)
+        return self._with_licence(data, "cameras")
+
+    def _with_licence(self, data, kind):
+        licence = self.described.get(kind, Kind()).licence or self.about.get("licence", "")
         return data.assign_attrs(licence=licence) if licence else data
 
     def reference(self, kind="cameras", source=""):
         """What the dates of a kind can be held against.
 
-        kind     "cameras"
-        source   "truth" (planted), "published" (by the network), or "" for the best there is: truth, else published
+        kind     "cameras" or "site_gpp"
+        source   "truth" (planted), "published" (by the network, or by TIMESAT for GPP), or "" for the best there is:
+                 truth, else published
         returns  Reference, its table empty where the archive has none of the source asked for; None if there is none
                  at all
         """
@@ -269,6 +281,8 @@ class Archive:
         if kind == "cameras" and "transitions" in self.kinds():
             events = self.transitions()
             found["published"] = events[events["path"].notna()].reset_index(drop=True)
+        if kind == "site_gpp" and "timesat" in self.kinds():
+            found["published"] = self._gpp_published()
         if source:
             if source not in found:
                 raise InputError(f"reference '{source}' is not known{near(source, found)}")
@@ -280,6 +294,8 @@ class Archive:
         if not path.is_file():
             return pd.DataFrame(columns=EVENTS)
         events = pd.read_csv(path, dtype={"series": str, "site": str}, parse_dates=["date"])
+        if kind == "site_gpp":
+            return self._gpp_events(events)
         series = self._cameras.set_index("series")
         return events.assign(
             path=events["series"].map(series["path"]), veg_type=events["series"].map(series["veg_type"]),
@@ -367,16 +383,16 @@ def _sites(path):
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     for name in ("site", "lon", "lat"):
         if name not in table:
-            raise InputError(f"sites.csv: the column '{name}' is missing{near(name, table.columns)}")
+            raise InputError(f"{path.name}: the column '{name}' is missing{near(name, table.columns)}")
     for name in ("lon", "lat"):
         values = pd.to_numeric(table[name], errors="coerce")
         if values.isna().any():
             row = int(values.isna().to_numpy().argmax())
-            raise InputError(f"sites.csv: line {row + 2} has {name} = '{table[name][row]}'; degrees are expected")
+            raise InputError(f"{path.name}: line {row + 2} has {name} = '{table[name][row]}'; degrees are expected")
         table[name] = values
     twice = table["site"][table["site"].duplicated()]
     if len(twice):
-        raise InputError(f"sites.csv: the site '{twice.iloc[0]}' is there twice; keep one row per site")
+        raise InputError(f"{path.name}: the site '{twice.iloc[0]}' is there twice; keep one row per site")
     missing = {c: "" for c in SITE_COLUMNS if c not in table}
     table = table.assign(**missing)
     table["cluster"] = table["cluster"].where(table["cluster"] != "", table["site"])
@@ -398,17 +414,32 @@ def _clusters(places):
     return places["site"].to_numpy()[first]
 
 
-def _simulated(part, seed=SEED):
-    """The folder of a part of the simulated archive, made on first use by one process at a time."""
+def _simulated(seed=SEED):
+    """The folder of the simulated archive, made on first use by one process at a time.
+
+    Each part lies in a folder of its own, made anew only when the code of that part changes; the archive links them.
+    """
     from phenolib import simulate
 
-    folder = home() / "archives" / f"simulated-{seed}-{digest(part, simulate.version(part))[:12]}"
+    def part(name):
+        key = digest(name, simulate.version(name))[:12]
+        return _made(home() / "archives" / "parts" / f"{name}-{seed}-{key}",
+                     lambda folder: simulate.make(name, folder, seed=seed))
+
+    names = simulate.parts()
+    key = digest({name: simulate.version(name) for name in names})[:12]
+    return _made(home() / "archives" / f"simulated-{seed}-{key}",
+                 lambda folder: simulate.join([part(name) for name in names], folder))
+
+
+def _made(folder, make):
+    """``folder``, made by ``make(folder)`` if it is not there: whole or not at all, by one process at a time."""
     with lock(folder.with_name(f".{folder.name}.lock")):
         if not folder.is_dir():
             beside = folder.with_name(f".{folder.name}.part")
             shutil.rmtree(beside, ignore_errors=True)
             try:
-                simulate.make(part, beside, seed=seed)
+                make(beside)
                 beside.rename(folder)
             finally:
                 shutil.rmtree(beside, ignore_errors=True)

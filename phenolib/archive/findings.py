@@ -1,12 +1,12 @@
 """What an archive holds, what is wrong with it, and which chapters can run on it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
-from phenolib.archive import Archive
+from phenolib.archive import Archive, flux_sites
 from phenolib.errors import InputError
 from phenolib.files import checkout
 from phenolib.sources import phenocam
@@ -28,6 +28,7 @@ class Findings:
     name       of the archive
     kinds      DataFrame, one row per kind: kind, files, sites, first, last (dates), wrong (files with a problem)
     problems   list of Finding
+    remarks    list of str: what is odd in a file that can be used
     chapters   DataFrame, one row per chapter: chapter, runs (bool), lacks (kinds that are not there)
     """
 
@@ -35,6 +36,7 @@ class Findings:
     kinds: pd.DataFrame
     problems: list
     chapters: pd.DataFrame
+    remarks: list = field(default_factory=list)
 
     def __iter__(self):
         return iter(self.problems)
@@ -48,6 +50,7 @@ class Findings:
             period = f", {k.first:%Y-%m-%d} to {k.last:%Y-%m-%d}" if pd.notna(k.first) else ""
             lines.append(f"  {k.kind}: {k.files} files, {k.sites} sites{period}")
         lines += [f"  wrong: {f.problem}" for f in self.problems] or ["  nothing wrong found"]
+        lines += [f"  remark: {remark}" for remark in self.remarks]
         for c in self.chapters.itertuples():
             lines.append(f"  chapter {c.chapter}: {'can run' if c.runs else 'lacks ' + ', '.join(c.lacks)}")
         return "\n".join(lines)
@@ -63,28 +66,31 @@ def check(folder):
     if not Path(folder).is_dir():
         raise InputError(f"archive '{Path(folder).name}': there is no such folder")
     archive = Archive(folder)
-    rows, problems = [], []
+    rows, problems, remarks = [], [], []
     for kind, paths in archive.kinds().items():
-        row, wrong = _kind(archive, kind, paths)
+        row, wrong, odd = _kind(archive, kind, paths)
         rows.append(row)
         problems += wrong
+        remarks += odd
     for kind, described in archive.described.items():
         if kind not in archive.kinds():
             problem = f"archive.yml: no file matches '{described.path}' of '{kind}'"
             problems.append(Finding(kind, "archive.yml", problem))
-    try:
-        len(archive.sites)  # reads sites.csv and every camera's header
-    except InputError as error:  # a camera that cannot be read is a finding of its own
-        if not any(str(error) == p.problem for p in problems):
-            problems.append(Finding("sites", "sites.csv", str(error)))
+    for table, name in (("sites", "sites.csv"), ("flux_sites", flux_sites.TABLE)):
+        try:
+            getattr(archive, table)  # reads the table, and the header or the name of every file
+        except InputError as error:  # a file that cannot be read is a finding of its own
+            if not any(str(error) == p.problem for p in problems):
+                problems.append(Finding(table, name, str(error)))
     usable = {row["kind"] for row in rows if row["wrong"] < row["files"]}
     columns = ["kind", "files", "sites", "first", "last", "wrong"]
-    return Findings(archive.name, pd.DataFrame(rows, columns=columns), problems, _chapters(usable))
+    return Findings(archive.name, pd.DataFrame(rows, columns=columns), problems, _chapters(usable),
+                    remarks)
 
 
 def _kind(archive, kind, paths):
-    """One row about a kind, and what is wrong with its files."""
-    sites, dates, wrong = set(), [], []
+    """One row about a kind, what is wrong with its files, and what is odd in them."""
+    sites, dates, wrong, odd = set(), [], [], []
     for path in paths:
         try:
             if kind == "cameras":
@@ -95,13 +101,18 @@ def _kind(archive, kind, paths):
                 table = phenocam.read_transitions(path)
                 sites |= set(table["site"])
                 dates += [table["transition_50"].min(), table["transition_50"].max()]
+            elif kind in flux_sites.KINDS:
+                site, first, last, remarks = flux_sites.look(kind, path)
+                sites.add(site)
+                dates += [first, last]
+                odd += remarks
         except InputError as error:
             wrong.append(Finding(kind, archive.label(path), str(error)))
         except OSError as error:
             wrong.append(Finding(kind, archive.label(path), f"{path.name}: cannot be opened: {error.strerror}"))
     dates = pd.to_datetime(pd.Series(dates, dtype="datetime64[ns]"))
     return {"kind": kind, "files": len(paths), "sites": len(sites), "first": dates.min(), "last": dates.max(),
-            "wrong": len(wrong)}, wrong
+            "wrong": len(wrong)}, wrong, odd
 
 
 def _chapters(kinds):

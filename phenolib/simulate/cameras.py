@@ -148,9 +148,22 @@ def weeds(season, day, draw):
 
 
 def truth_of(place, seasons, single, clean, day, epoch):
-    """Share dates of the noise-free greenness: each side of a season from its own minimum."""
+    """True events of a camera, see ``share_dates``."""
+    return [dict(series=f"{place['site']}_AG_1000", site=place["site"], **event)
+            for event in share_dates(seasons, single, clean, epoch)]
+
+
+def share_dates(seasons, single, clean, epoch):
+    """Share dates of a noise-free curve: each side of a season from its own minimum.
+
+    seasons  list of Growth, in time order
+    single   list of (day,): what each season alone adds, to find its peak
+    clean    (day,) the curve
+    epoch    datetime64[D] that is day 0
+    returns  list of dict: crop, season (harvest year), direction, share [%], date
+    """
     peaks = [int(np.argmax(part)) for part in single]
-    edges = [0, *[a + int(np.argmin(clean[a : b + 1])) for a, b in zip(peaks[:-1], peaks[1:])], day.size - 1]
+    edges = [0, *[a + int(np.argmin(clean[a : b + 1])) for a, b in zip(peaks[:-1], peaks[1:])], clean.size - 1]
     events = []
     for season, peak, left, right in zip(seasons, peaks, edges[:-1], edges[1:]):
         peak = left + int(np.argmax(clean[left : right + 1]))
@@ -161,10 +174,8 @@ def truth_of(place, seasons, single, clean, day, epoch):
                 level = side[0] + share / 100 * (clean[peak] - side[0])
                 k = int(np.argmax(side >= level))
                 at = base + step * (k - 1 + (level - side[k - 1]) / (side[k] - side[k - 1])) if k else float(base)
-                events.append(dict(
-                    series=f"{place['site']}_AG_1000", site=place["site"], crop=season.crop,
-                    season=season.harvest_year, direction=direction, share=share,
-                    date=str(epoch + np.timedelta64(round(at), "D"))))
+                events.append(dict(crop=season.crop, season=season.harvest_year, direction=direction, share=share,
+                                   date=str(epoch + np.timedelta64(round(at), "D"))))
     return events
 
 

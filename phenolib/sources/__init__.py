@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-MODULES = ("phenocam",)
+MODULES = ("phenocam", "site_series", "timesat")
 
 
 def __getattr__(name):
