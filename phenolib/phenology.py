@@ -130,13 +130,14 @@ def seasons(series, *, method="savgol", thresholds=(0.2, 0.5), levels=(), also=(
                      + [(1, level, len(kept) + k) for k, level in enumerate(levels)], float)
     names = [f"{p:02d}" for p in percent] + [f"_at_{v:g}" for v in levels]
     slots, dates_kept = years * int(per_year), 6 * len(names) + 1
+    figures_kept = len(FIGURES) + 2 * len(names)
     widen = float(norm.ppf(0.5 + interval / 2)) if interval else 0.0
     drawn = bool(curve or also)
 
     def block(values, weight=None):
         pixels, shape = math.prod(values.shape[:-1]), values.shape[:-1]
         stamps = np.empty((pixels, slots, dates_kept), np.int64)
-        figures = np.empty((pixels, slots, len(FIGURES)), np.float32)
+        figures = np.empty((pixels, slots, figures_kept), np.float32)
         quality, total = np.empty((pixels, slots), np.int16), np.empty(pixels, np.int32)
         nodes = np.empty((pixels, plan.nodes.size), np.float32) if drawn else None
         plan.run(values, weight, marks=marks, stamps=stamps, values_out=figures, quality=quality, total=total,
@@ -149,7 +150,7 @@ def seasons(series, *, method="savgol", thresholds=(0.2, 0.5), levels=(), also=(
 
     inputs = [series] if weights is None else [series, curves.weights_of(series, weights)]
     outputs = [["season", "date"], ["season", "figure"], ["season"], [], *([["day"]] if drawn else [])]
-    sizes = {"season": slots, "date": dates_kept, "figure": len(FIGURES), **({"day": plan.length} if drawn else {})}
+    sizes = {"season": slots, "date": dates_kept, "figure": figures_kept, **({"day": plan.length} if drawn else {})}
     stamps, figures, quality, total, *daily = xr.apply_ufunc(
         block, *inputs, input_core_dims=[["time"]] * len(inputs), output_core_dims=outputs, dask="parallelized",
         output_dtypes=["datetime64[ns]", np.float32, np.int16, np.int32, np.float32][: len(outputs)],
@@ -217,13 +218,11 @@ def label(stamps, figures, names, units, interval):
     add("peak", stamps.data[..., 6 * n], "day of the maximum")
     for k, (name, (unit, text)) in enumerate(FIGURES.items()):
         add(name, figures.data[..., k], text, units=unit.format(units=units))
-    top = variables["peak_value"][1]
-    for event, foot in (("sos", variables["base_before"][1]), ("eos", variables["base_after"][1])):
-        for name in names:
+    for end, event in enumerate(("sos", "eos")):
+        for k, name in enumerate(names):
             if not name.startswith("_at_"):
-                level = np.where(np.isnat(variables[f"{event}{name}"][1]), np.float32(np.nan),
-                                 foot + np.float32(int(name) / 100) * (top - foot))
-                add(f"{event}{name}_value", level, f"level of the curve at {event}{name}", units=units)
+                add(f"{event}{name}_value", figures.data[..., len(FIGURES) + end * n + k],
+                    f"level of the curve at {event}{name}", units=units)
     return xr.Dataset(variables, coords=stamps.coords)
 
 

@@ -17,6 +17,7 @@ from phenolib.files import home, lock
 SMOOTHERS = ("whittaker", "savgol", "loess", "harmonic")  # in the order of the compiled code
 FORMS = ("beck", "elmore", "gu")  # of the double logistic
 METHODS = ("savgol", "whittaker", "double_logistic", "asymmetric_gaussian", "harmonic", "loess")
+AUTOMATIC = {"auto": 0.0, "gcv": -1.0, "v-curve": -2.0}
 REWEIGHTING = ("none", "bisquare", "timesat", "chen")
 DEFAULTS = {  # what an option that is not given becomes; the functions start from the Whittaker smoother
     "savgol": dict(reweight="timesat", envelope=2, spike=2.0, max_gap=30.0, break_gap=120.0),
@@ -98,7 +99,9 @@ def options(method="savgol", *, smoothness=250.0, window=21.0, steep=1.0, reweig
             spike=None, span=None, harmonics=3, form="gu", base=0.01, max_gap=None, break_gap=None):
     """The options of the smoothers, each checked; what is not given depends on the method (``DEFAULTS``).
 
-    smoothness  λ of whittaker [day³], or 'auto': by generalised cross-validation for each pixel
+    smoothness  λ of whittaker [day³], or chosen for each pixel: 'gcv' by generalised cross-validation (for noise that
+                is new at each observation), 'v-curve' (for noise alike from day to day, as of daily fluxes); 'auto':
+                v-curve where the steps are shorter than three days, else gcv
     window      half width of the window of savgol [days]
     steep       change within the window, in SDs of the series, above which it shrinks
     reweight    how observations below the curve lose weight: none, bisquare (only those that dent it: below the line
@@ -125,10 +128,10 @@ def options(method="savgol", *, smoothness=250.0, window=21.0, steep=1.0, reweig
     if chosen["max_gap"] > chosen["break_gap"]:
         raise InputError(f"max_gap = {chosen['max_gap']} is longer than break_gap = {chosen['break_gap']}; give a "
                          "longer break_gap too")
-    if smoothness == "auto":
-        smoothness = -1.0
-    elif not isinstance(smoothness, (int, float)):
-        raise InputError(f"smoothness '{smoothness}' is not known; give a number or 'auto'")
+    if isinstance(smoothness, str):
+        if smoothness not in AUTOMATIC:
+            raise InputError(f"smoothness '{smoothness}' is not known; give a number or {' or '.join(AUTOMATIC)}")
+        smoothness = AUTOMATIC[smoothness]
     elif not 1e-3 <= smoothness <= 1e8:
         raise InputError(f"smoothness = {smoothness} is out of range; give a value from 0.001 to 1e8, or 'auto'")
     limits = {"window": (window, 1, 366), "envelope": (chosen["envelope"], 0, 5), "adaptation": (adaptation, 1, 100),
@@ -156,6 +159,8 @@ class Plan:
         smoother = known["method"] if known["method"] in SMOOTHERS else "whittaker"
         self.nodes, self.node = grid(day) if smoother == "whittaker" else daily_grid(day)
         self.width = np.gradient(self.nodes)
+        if known["smoothness"] == AUTOMATIC["auto"]:
+            known["smoothness"] = AUTOMATIC["v-curve" if np.median(np.diff(day)) < 3 else "gcv"]
         self.form = -1
         if known["method"] == "double_logistic":
             self.form = FORMS.index(known["form"])
@@ -186,8 +191,10 @@ class Plan:
             year = np.zeros(self.length + 2, np.int32)
         if stamps is None:
             slots = per_year * years if self.form >= 0 else 0
-            stamps = np.empty((pixels, slots, 6 * int((marks[:, 2] >= 0).sum()) + 1), np.int64)
-            values_out, quality = np.empty((pixels, slots, 11), np.float32), np.empty((pixels, slots), np.int16)
+            kept = int((marks[:, 2] >= 0).sum())
+            stamps = np.empty((pixels, slots, 6 * kept + 1), np.int64)
+            values_out = np.empty((pixels, slots, 11 + 2 * kept), np.float32)
+            quality = np.empty((pixels, slots), np.int16)
             total = np.empty(pixels, np.int32)
         shares = [round(float(m[1]), 6) if m[0] == 0 else None for m in marks]
         roles = tuple(shares.index(s) for s in (0.2, 0.5, 0.8))

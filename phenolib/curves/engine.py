@@ -5,7 +5,7 @@ import numpy as np
 from numba.core import types
 
 from phenolib.curves import finder, fitting, local, whittaker
-from phenolib.curves.finder import AMPLITUDE, NO_DATA, NO_SEASON, OUTSIDE, SMALL, VALUES
+from phenolib.curves.finder import AMPLITUDE, NO_DATA, NO_SEASON, OUTSIDE, SMALL
 from phenolib.curves.lanes import WIDTH
 from phenolib.curves.whittaker import HUGE
 
@@ -13,6 +13,7 @@ PLAIN = dict(cache=True, nogil=True, error_model="numpy")
 L = WIDTH
 WHITTAKER, SAVGOL, LOESS, HARMONIC = range(4)
 DEFAULT_SMOOTHNESS = 250.0  # [day³]
+GCV, V_CURVE = -1.0, -2.0  # in place of a smoothness
 NAT = np.iinfo(np.int64).min
 DAY = 86400 * 10**9
 
@@ -45,11 +46,14 @@ def whittaker_curves(n, t, p, options, buffers, lam, mean):
 
 @numba.njit(**PLAIN)
 def choose_smoothness(n, t, p, options, buffers, lam):
-    """The smoothness of each lane by generalised cross-validation, after one robust pass at the default.
+    """The smoothness of each lane, tried at factors of 2 from 2⁻⁴ to 2¹¹ about the default, after two robust passes.
 
-    GCV = (Σ w r² / Σ w) / (1 − tr(H) / Σ w)², tried at factors of 2 from 2⁻⁴ to 2⁵ about the default.
+    gcv:     the least (Σ w r² / Σ w) / (1 − tr(H) / Σ w)²
+    v-curve: the least step from one to the next on the plane of ln Σ w r² and ln ∫f''² (Frasso & Eilers 2015); noise
+             that is alike from day to day does not mislead it
     """
     Y, Q, W, R, C, E, Z, S, G, T, B, P = buffers
+    gcv = options[4] == GCV
     lam[:] = DEFAULT_SMOOTHNESS
     whittaker.solve(n, p, lam, Y, W, R, C, E, Z)
     if options[1] == whittaker.BISQUARE:
@@ -57,18 +61,28 @@ def choose_smoothness(n, t, p, options, buffers, lam):
             whittaker.bisquare(n, Y, Q, W, Z, P)
             whittaker.solve(n, p, lam, Y, W, R, C, E, Z)
     best, score = np.full(L, np.float32(DEFAULT_SMOOTHNESS)), np.full(L, np.inf)
-    figures = np.zeros(3 * L, np.float32)
-    for step in range(-4, 6):
-        lam[:] = np.float32(DEFAULT_SMOOTHNESS * 2.0**step)
+    figures = np.zeros(4 * L, np.float32)
+    before = np.zeros((2, L))
+    for step in range(-4, 12):
+        tried = DEFAULT_SMOOTHNESS * 2.0**step
+        lam[:] = np.float32(tried)
         whittaker.solve(n, p, lam, Y, W, R, C, E, Z)
-        whittaker.spreads(n, R, C, E, S)
-        whittaker.validation(n, Y, W, Z, S, figures)
+        if gcv:
+            whittaker.spreads(n, R, C, E, S)
+        whittaker.validation(n, t, Y, W, Z, S, figures)
         for k in range(L):
             total = figures[2 * L + k]
-            if total > 0:
-                gcv = figures[k] / total / (1 - figures[L + k] / total) ** 2
-                if gcv < score[k]:
-                    score[k], best[k] = gcv, lam[k]
+            if not total > 0:
+                continue
+            if gcv:
+                found = figures[k] / total / (1 - figures[L + k] / total) ** 2
+            else:
+                fit, bend = np.log(figures[k] + 1e-37), np.log(figures[3 * L + k] + 1e-37)
+                found = np.hypot(fit - before[0, k], bend - before[1, k]) if step > -4 else np.inf
+                before[0, k], before[1, k] = fit, bend
+                tried = DEFAULT_SMOOTHNESS * 2.0 ** (step - 0.5)
+            if found < score[k]:
+                score[k], best[k] = found, np.float32(tried)
     lam[:] = best
 
 
@@ -143,7 +157,7 @@ def put(row_days, row_values, flags, slot, per_year, start, stamps, values, qual
     for k in range(stamps.shape[1]):
         d = row_days[k]
         stamps[slot + at, k] = start + np.int64(d * DAY) if np.isfinite(d) else NAT
-    for k in range(VALUES):
+    for k in range(values.shape[1]):
         values[slot + at, k] = row_values[k]
     quality[slot + at] = flags
 
@@ -204,7 +218,7 @@ def run(observed, weights, node, t, width, year, years, per_year, start, marks, 
     places, counts = np.zeros((L, n + 3), np.int32), np.zeros(L, np.int32)
     kind, place, levels = np.zeros(n + 3, np.int32), np.zeros(n + 3, np.int32), np.zeros(n + 3)
     peaks = np.zeros((n + 3, 6), np.int32)
-    days, figures = np.empty(stamps.shape[2] + 1), np.empty(VALUES)
+    days, figures = np.empty(stamps.shape[2] + 1), np.empty(values.shape[2])
     g, near, beside = finder.slopes(t), finder.around(t, 60.0), finder.around(t, finder.NEARBY)
     room = np.zeros((8, marks.shape[0] + 2))
     most = (max(n, 8 * marks.shape[0], 3 * L) // L + 2) * L

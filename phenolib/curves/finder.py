@@ -15,7 +15,7 @@ NO_SEASON, NO_DATA, OUTSIDE, FIT_POOR, SMALL = 256, 512, 1024, 2048, 4096
 SHARE, LEVEL = 0, 1
 (PEAK_VALUE, AMPLITUDE, BASE, LENGTH, RISE, FALL, SMALL_INTEGRAL, LARGE_INTEGRAL, NOISE, BASE_BEFORE,
  BASE_AFTER) = range(11)
-VALUES = 11
+VALUES = 11  # and behind them the level at each date
 INFLATE = 1.08  # of the intervals: what makes those of simulated seasons hold the share they promise
 NEARBY = 25.0  # residuals within these days tell of the noise at a date …
 LOCAL_TRUST = 4.0  # … beside that of the whole series, which counts for so many observations
@@ -368,7 +368,7 @@ def measure(t, g, near, beside, lane, Y, W, Z, S, G, T, B, sd, close, peaks, q, 
     shown = (days.size - 2) // 6
     for k in range(days.size):
         days[k] = np.nan
-    for k in range(VALUES):
+    for k in range(values.size):
         values[k] = np.nan
     top_day, top = top_of(t, Z, lane, peak)
     v_top = S[peak * L + lane]
@@ -430,6 +430,7 @@ def measure(t, g, near, beside, lane, Y, W, Z, S, G, T, B, sd, close, peaks, q, 
             half = min(INFLATE * half / max(abs(slope), 1e-30), LONGEST)
             d = (end * shown + k) * 3
             days[d], days[d + 1], days[d + 2] = day, day - half, day + half
+            values[VALUES + end * shown + k] = level
             if k == 0:
                 room[6, end] = partial(t, Z, T, lane, day, i)
     if B[right * L + lane] - B[left * L + lane] > 0.5 * (t[right] - t[left]):

@@ -20,6 +20,7 @@ from phenolib.curves.finder import (
     SHARE,
     SMALL_INTEGRAL,
     START_UNSEEN,
+    VALUES,
     level_around,
 )
 from phenolib.curves.functions import ELMORE, EXTRA, EXTRA2, GAUSSIAN, GU
@@ -224,6 +225,8 @@ def refine(form, base_spread, t, near, lane, Z, S, T, Y, Q, P, sd, peaks, q, cou
             if widen > 0:  # where function and smoother disagree by more than both allow, one of them is wrong
                 half += max(0.0, abs(day - days[d]) - np.hypot(half, days[d + 2] - days[d]))
             days[d], days[d + 1], days[d + 2] = day, day - half, day + half
+            if marks[mark, 0] == SHARE:
+                values[VALUES + end * shown + place] = bases[end] + share * (top - bases[end])
     days[6 * shown] = summit + middle
     base = 0.5 * (bases[0] + bases[1])
     if flags & START_UNSEEN:

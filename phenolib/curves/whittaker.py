@@ -352,9 +352,9 @@ def noise(n, Y, W, Z, S, sigma):
 
 
 @numba.njit(**FAST)
-def validation(n, Y, W, Z, S, figures):
-    """Weighted sum of squares, trace of the hat matrix, and sum of the weights: figures (3, L) flat."""
-    rr = trace = total = spread(0.0)
+def validation(n, t, Y, W, Z, S, figures):
+    """Weighted sum of squares, trace of the hat matrix, sum of the weights, and ∫f''²: figures (4, L) flat."""
+    rr = trace = total = bend = spread(0.0)
     for i in range(n):
         o = i * L
         w = load(W, o)
@@ -362,6 +362,12 @@ def validation(n, Y, W, Z, S, figures):
         rr = rr + w * r * r
         trace = trace + w * load(S, o)
         total = total + w
+        if 0 < i < n - 1:
+            a, b = t[i] - t[i - 1], t[i + 1] - t[i]
+            z = load(Z, o)
+            d = (load(Z, o + L) - z) * (1 / b) - (z - load(Z, o - L)) * (1 / a)
+            bend = bend + d * d * (2 / (a + b))
+    store(figures, 3 * L, bend)
     store(figures, 0, rr)
     store(figures, L, trace)
     store(figures, 2 * L, total)
