@@ -65,7 +65,8 @@ def seasons(series, *, method="savgol", thresholds=(0.2, 0.5), levels=(), also=(
 
     The series becomes a curve c (``curves.smooth``). A season is a peak with the trough before and the trough after
     it, both at least ``min_swing`` of the curve's range lower, and at least four times the noise of an observation;
-    its amplitude is at least six times that noise. Each side is measured on its own:
+    its amplitude is at least six times that noise, or less where the curve is known so much better. Each side is
+    measured on its own:
 
         SOSₚ = first day on the way from the left trough with c ≥ c_left + p · (c_peak − c_left)
         EOSₚ = last day on the way to the right trough with c ≥ c_right + p · (c_peak − c_right)

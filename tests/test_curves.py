@@ -137,9 +137,9 @@ def dense_whittaker(t, y, w, smoothness):
 
 
 @pytest.mark.parametrize("day", [np.arange(0.0, 1095), EVERY_5, HALF_DAYS], ids=["daily", "every fifth", "irregular"])
-@pytest.mark.parametrize("smoothness, most", [(10.0, 1e-3), (250.0, 1e-3), (2000.0, 1e-2)])
+@pytest.mark.parametrize("smoothness, most", [(10.0, 1e-3), (250.0, 2e-3), (2000.0, 1e-2)])
 def test_whittaker_solves_its_equation(day, smoothness, most):
-    "The curve is the dense solution within a thousandth of the amplitude; a stiff one or a gap: within two hundredths."
+    "The curve is the dense solution within two thousandths of the amplitude; a stiff one or a gap: two hundredths."
     rng = np.random.default_rng(1)
     values = season(day, noise=0.03).astype(np.float32)
     values[(rng.random(day.size) < 0.3) | (np.abs(day - 400) < 20)] = np.nan
@@ -164,13 +164,27 @@ def test_offset_of_the_series_does_not_roughen_its_curve():
 
 
 def smoothness_chosen(values):
-    "Which factor of 2 about the default the option 'auto' took: the one with the same curve."
-    curve = curves.smooth(on(EVERY_5, values), method="whittaker", reweight="none", smoothness="auto")
-    for step in range(-4, 6):
+    "Which factor of 2 about the default cross-validation took: the one with the same curve."
+    curve = curves.smooth(on(EVERY_5, values), method="whittaker", reweight="none", smoothness="gcv")
+    for step in range(-4, 12):
         known = curves.smooth(on(EVERY_5, values), method="whittaker", reweight="none", smoothness=250.0 * 2.0**step)
         if np.array_equal(curve, known):
             return step
     raise AssertionError("another smoothness than those that are tried")
+
+
+def test_v_curve_is_not_misled_by_noise_alike_from_day_to_day():
+    "On daily values with autocorrelated noise the V-curve comes nearer to the truth than cross-validation."
+    day, rng = np.arange(0.0, 1095), np.random.default_rng(0)
+    noise = np.zeros((20, day.size))
+    for k in range(1, day.size):
+        noise[:, k] = 0.8 * noise[:, k - 1] + 0.03 * rng.normal(size=20)
+    truth = season(day)
+    found = {name: curves.smooth(on(day, truth + noise), method="whittaker", reweight="none", smoothness=name)
+             for name in ("gcv", "v-curve", "auto")}
+    error = {name: float(np.abs(curve.transpose("pixel", "time").values - truth).mean())
+             for name, curve in found.items()}
+    assert error["v-curve"] < 0.8 * error["gcv"] and error["auto"] == error["v-curve"]
 
 
 def test_noisier_series_are_smoothed_more():

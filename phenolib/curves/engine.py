@@ -256,7 +256,7 @@ def run(observed, weights, node, t, width, year, years, per_year, start, marks, 
                                            marks, widen, days, figures, room, space)
                     if curve.size and not flags & finder.FIT_POOR:
                         fitting.draw(form, t, peaks[q, 0], peaks[q, 2], t[peaks[q, 1]], space, curve[pixel])
-                if not figures[AMPLITUDE] >= max(rule[1], finder.CLEAR * sd):
+                if not figures[AMPLITUDE] >= max(rule[1], finder.least(S, lane, peaks, q, sd)):
                     small += 1
                     continue
                 slot = year[min(max(int(days[days.size - 1]), 0), year.size - 1)] * per_year

@@ -20,7 +20,7 @@ INFLATE = 1.08  # of the intervals: what makes those of simulated seasons hold t
 NEARBY = 25.0  # residuals within these days tell of the noise at a date …
 LOCAL_TRUST = 4.0  # … beside that of the whole series, which counts for so many observations
 LONGEST = 366.0  # half an interval can be [days]: where the curve is level the date is anywhere
-CLEAR = 6.0  # an amplitude of fewer SDs of an observation is no season
+CLEAR = 9.5, 6.0  # an amplitude of fewer SDs of itself, or of an observation, is no season
 BASE_SPREAD, PEAK_SPREAD = 5.0, 0.8  # how far a curve may be from its extreme and count as level with it [SD]
 
 
@@ -210,6 +210,13 @@ def roughness(beside, Y, W, Z, S, lane, i, sd):
         rr += w * r * r * (1 + w * S[o])  # the curve follows its own observations a little
         ww += w
     return np.sqrt(rr / ww)
+
+
+@numba.njit(**SMALL_STEP)
+def least(S, lane, peaks, q, sd):
+    """The least amplitude that noise does not make, by the variance of the curve at the peak and the troughs."""
+    low = max(S[peaks[q, 0] * L + lane], S[peaks[q, 2] * L + lane])
+    return sd * min(CLEAR[0] * np.sqrt(S[peaks[q, 1] * L + lane] + low), CLEAR[1])
 
 
 @numba.njit(**SMALL_STEP)

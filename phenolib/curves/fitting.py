@@ -29,6 +29,7 @@ from phenolib.curves.lanes import WIDTH
 PLAIN = dict(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
 L = WIDTH
 POOR = 1.8  # residuals this many times those of the smoother: the function does not fit
+ALIKE, WORSE = 0.25, 1.2  # residuals that follow one another so much, and are so much larger, are a misfit too
 INFLATE = 1.17  # of the intervals: what makes those of simulated seasons hold the share they promise
 EXPONENT = 0.5  # SD of the logarithm of the exponents of Gu's form about 0, at which it is Beck's
 TRUST = 10.0  # how many observations the noise of the whole series counts for, beside those of the season
@@ -153,6 +154,12 @@ def refine(form, base_spread, t, near, lane, Z, S, T, Y, Q, P, sd, peaks, q, cou
     tie = base_spread * (top - values[BASE])
     rr, ww = functions.fit(form, tie, a, bounds, prior, x, y, w, dent, k, noise, arrays, A, C, b, step, trial)
     if not rr / max(ww - m, 0.2 * ww) < (POOR * noise) ** 2:
+        return flags | FIT_POOR
+    fit_weights, residuals = arrays[2], arrays[3]
+    lagged = 0.0
+    for i in range(1, k):
+        lagged += np.sqrt(fit_weights[i] * fit_weights[i - 1]) * residuals[i] * residuals[i - 1]
+    if lagged > ALIKE * rr and rr / max(ww - m, 0.2 * ww) > (WORSE * noise) ** 2:
         return flags | FIT_POOR
     variance = (rr + TRUST * noise * noise) / (max(ww - m, 0.0) + TRUST)
     # the maximum: the best of 16 days between the flanks, then of 16 around it
