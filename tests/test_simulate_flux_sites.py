@@ -100,16 +100,18 @@ def test_truth_hangs_together(data):
 
 
 def test_true_dates_come_back(data):
-    "Planted dates come back from daily GPP, but for gaps and low autumn growth: 6 days at 50 %, 7 at 20 %."
+    """Planted dates come back from daily GPP: half of them within 3 days, 6 days on average at 50 %.
+
+    Not all: gaps hide some, and a catch crop lost in the noise takes the end of the crop before it along.
+    """
     truth = data.reference("site_gpp", "truth").events
     found = pd.concat([phenology.table(phenology.seasons(data.gpp(site)), series=f"{site}_GPP", site=site)
                        for site in data.flux_sites["site"]])
     both = metrics.match_events(phenology.events(found), truth[truth["share"].isin([20, 50])])
-    for share, bound in ((50, 6), (20, 7)):
-        for direction in ("rising", "falling"):
-            some = both[(both["share"] == share) & (both["direction"] == direction)]
-            error = metrics.days(some["found"], some["date"], draws=2)
-            assert error.mae <= bound and error.retrieved > 0.6
+    for (share, _), some in both.groupby(["share", "direction"]):
+        error = metrics.days(some["found"], some["date"], draws=2)
+        assert error.median <= 3 and error.retrieved > 0.6
+        assert share == 20 or error.mae <= 6
 
 
 def test_indices_follow_the_uptake(data):
