@@ -89,7 +89,8 @@ def seasons(series, *, method="savgol", thresholds=(0.2, 0.5), levels=(), also=(
                    al. 2009), 'curvature' (extrema of the change of curvature; Zhang et al. 2003); no intervals
     weights        (time, …) 0 to 1; default 1 wherever there is a value
     per_year       how many seasons a year are kept, the largest amplitudes first; ``n_seasons`` counts all
-    min_swing      rise and fall that make a season, as a share of the range of the curve [-]
+    min_swing      rise and fall that make a season, as a share of the range of the curve [-]: from its 5th to its 95th
+                   percentile for savgol, loess and harmonic, between its extremes for the others
     min_amplitude  … and in units of the series
     min_days       from trough to trough; a shorter rise and fall is not a season [days]
     crossing       'first': the date at which the level is first reached on the way from the trough to the peak, as

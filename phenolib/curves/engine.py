@@ -87,7 +87,7 @@ def choose_smoothness(n, t, p, options, buffers, lam):
 
 
 @numba.njit(**PLAIN)
-def single_curves(n, t, options, buffers, lanes, room):
+def single_curves(n, t, options, buffers, lanes, room, extent):
     """Curves of the smoothers that take one pixel at a time, into the lanes of Z, S and W."""
     Y, Q, W, R, C, E, Z, S, G, T, B, P = buffers
     method, kind, passes, adaptation, _, window, steep, spike, max_gap, span, order = options
@@ -117,19 +117,26 @@ def single_curves(n, t, options, buffers, lanes, room):
             if np.isfinite(f[i]):
                 Z[i * L + lane] = f[i]
                 S[i * L + lane] = v[i]
+        known = np.sort(f[np.isfinite(f)])
+        if known.size:
+            extent[lane], extent[L + lane] = known[int(0.05 * (known.size - 1))], known[int(0.95 * (known.size - 1))]
+            for j in range(k):
+                v[j] = abs(y[j] - f[where[j]])
+            extent[2 * L + lane] = 1.4826 * np.median(v[:k])
         for j in range(k):  # an observation that was weighed down is still one: only spikes and rejected ones are not
             W[where[j] * L + lane] = max(w[j], 0.06 * (w[j] > 0))
 
 
 @numba.njit(**PLAIN)
-def curves_of(n, t, width, p, options, buffers, facts, sigma, close, places, counts, lam, lanes, room):
+def curves_of(n, t, width, p, options, buffers, facts, sigma, close, places, counts, lam, lanes, room, extent):
     """Curve, variance, gaps, running sums and turning points of L pixels; options as ``phenolib.curves.options``."""
     Y, Q, W, R, C, E, Z, S, G, T, B, P = buffers
     max_gap = options[8]
+    extent[:] = np.nan
     if options[0] == WHITTAKER:
         whittaker_curves(n, t, p, options, buffers, lam, close)
     else:
-        single_curves(n, t, options, buffers, lanes, room)
+        single_curves(n, t, options, buffers, lanes, room, extent)
     whittaker.noise(n, Y, W, Z, S, sigma)
     whittaker.gaps(n, t, W, G, facts)
     longest = 0.0
@@ -228,10 +235,12 @@ def run(observed, weights, node, t, width, year, years, per_year, start, marks, 
     space = (observations[0], observations[1], observations[2], observations[3], fitted, np.zeros(9),
              np.zeros((9, 2)), np.zeros(9), np.zeros((9, 9)), np.zeros((9, 9)), np.zeros(9), np.zeros(9),
              np.zeros((2, 9)), np.zeros(most, np.float32))
+    extent = np.zeros(3 * L)  # 5th and 95th percentile of each curve and its median deviation, where these are taken
     single = (np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n, np.int64))
     for first in range(0, pixels, L):
         whittaker.fill(observed, weights, first, node, n, row, Y, Q)
-        curves_of(n, t, width, p, options, buffers, facts, sigma, close, places, counts, lam, pixels - first, single)
+        curves_of(n, t, width, p, options, buffers, facts, sigma, close, places, counts, lam, pixels - first, single,
+                  extent)
         for lane in range(min(L, pixels - first)):
             pixel = first + lane
             if curve.size:
@@ -245,8 +254,9 @@ def run(observed, weights, node, t, width, year, years, per_year, start, marks, 
             values[pixel] = np.nan
             quality[pixel] = 0
             sd = sigma[lane]
-            count, swing = finder.find(t, lane, n, Z, G, B, facts, sigma, places[lane], counts[lane], rule, kind,
-                                       place, levels, peaks)
+            rough = extent[2 * L + lane] if np.isfinite(extent[lane]) else np.float64(sd)
+            count, swing = finder.find(t, lane, n, Z, G, B, facts, extent, rough, places[lane], counts[lane], rule,
+                                       kind, place, levels, peaks)
             small = 0
             for q in range(count):
                 flags = finder.measure(t, g, near, beside, lane, Y, W, Z, S, G, T, B, sd, close[lane], peaks, q,
@@ -256,7 +266,7 @@ def run(observed, weights, node, t, width, year, years, per_year, start, marks, 
                                            marks, widen, days, figures, room, space)
                     if curve.size and not flags & finder.FIT_POOR:
                         fitting.draw(form, t, peaks[q, 0], peaks[q, 2], t[peaks[q, 1]], space, curve[pixel])
-                if not figures[AMPLITUDE] >= max(rule[1], finder.least(S, lane, peaks, q, sd)):
+                if not figures[AMPLITUDE] >= max(rule[1], finder.least(S, lane, peaks, q, rough)):
                     small += 1
                     continue
                 slot = year[min(max(int(days[days.size - 1]), 0), year.size - 1)] * per_year
@@ -265,7 +275,7 @@ def run(observed, weights, node, t, width, year, years, per_year, start, marks, 
             for q in range(years):
                 if np.isnan(values[pixel, q * per_year, AMPLITUDE]):
                     quality[pixel, q * per_year] = empty_year(
-                        t, lane, n, width, year, q, G, Z, close[lane], swing, sd)
+                        t, lane, n, width, year, q, G, Z, close[lane], swing, rough)
                 for r in range(1, per_year):
                     if np.isnan(values[pixel, q * per_year + r, AMPLITUDE]):
                         quality[pixel, q * per_year + r] = NO_SEASON

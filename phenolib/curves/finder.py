@@ -256,11 +256,12 @@ def locate(t, n, day):
 
 
 @numba.njit(**PLAIN)
-def find(t, lane, n, Z, G, B, facts, sigma, places, count, rule, kind, place, levels, peaks):
+def find(t, lane, n, Z, G, B, facts, extent, sd, places, count, rule, kind, place, levels, peaks):
     """Seasons of a lane: fills peaks (season, 6), and returns how many there are and the swing that makes one.
 
     peaks: left, peak and right node, flags, first and last node of the stretch between gaps too long to bridge.
-    rule (min_swing, min_amplitude, min_days, max_gap, break_gap)
+    rule (min_swing, min_amplitude, min_days, max_gap, break_gap); extent (3, L) flat: low and high end of the range of
+    the curve where percentiles are taken for them, NaN: its extremes; sd: the noise of an observation
     """
     min_swing, min_amplitude, min_days, max_gap, break_gap = rule
     first, last = facts[lane], facts[L + lane]
@@ -281,7 +282,10 @@ def find(t, lane, n, Z, G, B, facts, sigma, places, count, rule, kind, place, le
     for k in range(k0, k1 + 1):
         f = Z[(places[k] if k < k1 else b) * L + lane]
         low, high = min(low, f), max(high, f)
-    swing = max(min_amplitude, 4.0 * sigma[lane], min_swing * (high - low))
+    range_ = high - low
+    if np.isfinite(extent[lane]):
+        range_ = extent[L + lane] - extent[lane]
+    swing = max(min_amplitude, 4.0 * sd, min_swing * range_)
     if not (swing > 1e-6 * max(abs(low), abs(high)) and high - low >= swing):
         return 0, swing
     m = 0
