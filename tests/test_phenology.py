@@ -286,6 +286,16 @@ def test_every_method_dates_a_logistic_season(method, most):
             assert np.abs(days(found[name].isel(season=1)) - truth).mean() < limit
 
 
+@pytest.mark.parametrize("method", curves.METHODS)
+def test_a_date_does_not_depend_on_which_others_are_asked_for(method):
+    "The day of 50 % is the same beside 5, 40 and 95 % as alone: the fit starts from the same shares."
+    values = logistic(EVERY_5) + 0.02 * np.random.default_rng(3).normal(size=(40, EVERY_5.size))
+    one, many = (phenology.seasons(on(EVERY_5, values), method=method, thresholds=shares)
+                 for shares in ((0.5,), (0.05, 0.4, 0.5, 0.95)))
+    for name in ("sos50", "sos50_low", "eos50", "eos50_high", "quality"):
+        np.testing.assert_array_equal(one[name], many[name])
+
+
 @pytest.mark.parametrize("form", [*curves.FORMS, "gaussian"])
 def test_fitted_function_gives_back_its_own_dates(form):
     "A season of exactly the fitted form is dated within 0.3 days by its fit."

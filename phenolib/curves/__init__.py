@@ -182,7 +182,7 @@ class Plan:
         return curve
 
     def run(self, values, weight, *, marks, stamps=None, values_out=None, quality=None, total=None, curve=None,
-            variance=None, year=None, years=1, per_year=1, rule=(0.25, 0.0, 14.0), last=False, widen=0.0):
+            year=None, years=1, per_year=1, rule=(0.25, 0.0, 14.0), last=False, widen=0.0):
         """Runs the compiled pass over a block; see ``engine.run``."""
         observed, weight = flatten(values), flatten(weight)
         pixels, n = observed.shape[0], self.nodes.size
@@ -204,8 +204,7 @@ class Plan:
 
         def part(a, b):
             kernel("run")(observed[a:b], weight[a:b] if weight.size else weight, *fixed, stamps[a:b], values_out[a:b],
-                          quality[a:b], total[a:b], nothing if curve is None else curve[a:b],
-                          nothing if variance is None else variance[a:b])
+                          quality[a:b], total[a:b], nothing if curve is None else curve[a:b])
 
         cores = workers(pixels)
         edges = [16 * round(pixels * k / cores / 16) for k in range(cores)] + [pixels]

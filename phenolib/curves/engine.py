@@ -197,20 +197,19 @@ SIGNATURE = types.void(  # … is the whole compiled anew for another kind of ar
     types.int64, types.float64[:, ::1], types.UniTuple(types.int64, 3), types.UniTuple(types.float64, 5),
     types.boolean, types.float64, types.int64, types.float64,
     types.Tuple([types.int64] * 3 + [types.float64] * 7 + [types.int64]),
-    types.int64[:, :, ::1], types.float32[:, :, ::1], types.int16[:, ::1], types.int32[::1], types.float32[:, ::1],
-    types.float32[:, ::1])
+    types.int64[:, :, ::1], types.float32[:, :, ::1], types.int16[:, ::1], types.int32[::1], types.float32[:, ::1])
 
 
 @numba.njit(SIGNATURE, **PLAIN)
 def run(observed, weights, node, t, width, year, years, per_year, start, marks, roles, rule, last, widen, form, base,
-        options, stamps, values, quality, total, curve, variance):
+        options, stamps, values, quality, total, curve):
     """All pixels of a block.
 
     observed, weights (pixel, time); node (time,); t, width (node,) days; year (day,) counted from the first.
     rule (min_swing, min_amplitude, min_days, max_gap, break_gap); widen: of the intervals, in SDs; form of the function
     that is fitted to each season, or -1; base: SD of the difference of its two bases, as a share of the amplitude.
     Fills stamps (pixel, slot, date) ns, values (pixel, slot, value), quality (pixel, slot), total (pixel,), and
-    curve, variance (pixel, node) where these are not empty.
+    curve (pixel, node) where it is not empty.
     """
     pixels = observed.shape[0]
     n = t.size
@@ -246,8 +245,6 @@ def run(observed, weights, node, t, width, year, years, per_year, start, marks, 
             if curve.size:
                 for i in range(n):
                     curve[pixel, i] = Z[i * L + lane] if G[i * L + lane] <= rule[4] else np.nan
-                    if variance.size:
-                        variance[pixel, i] = S[i * L + lane] * sigma[lane] * sigma[lane]
             if stamps.shape[1] == 0:
                 continue
             stamps[pixel] = NAT
@@ -255,7 +252,7 @@ def run(observed, weights, node, t, width, year, years, per_year, start, marks, 
             quality[pixel] = 0
             sd = sigma[lane]
             rough = extent[2 * L + lane] if np.isfinite(extent[lane]) else np.float64(sd)
-            count, swing = finder.find(t, lane, n, Z, G, B, facts, extent, rough, places[lane], counts[lane], rule,
+            count, swing = finder.find(t, lane, n, Z, G, facts, extent, rough, places[lane], counts[lane], rule,
                                        kind, place, levels, peaks)
             small = 0
             for q in range(count):
@@ -263,7 +260,7 @@ def run(observed, weights, node, t, width, year, years, per_year, start, marks, 
                                        count, marks, roles, rule, last, widen, days, figures, room)
                 if form >= 0:
                     flags = fitting.refine(form, base, t, near, lane, Z, S, T, Y, Q, P, sd, peaks, q, count, flags,
-                                           marks, widen, days, figures, room, space)
+                                           marks, roles, widen, days, figures, room, space)
                     if curve.size and not flags & finder.FIT_POOR:
                         fitting.draw(form, t, peaks[q, 0], peaks[q, 2], t[peaks[q, 1]], space, curve[pixel])
                 if not figures[AMPLITUDE] >= max(rule[1], finder.least(S, lane, peaks, q, rough)):

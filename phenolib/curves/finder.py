@@ -256,7 +256,7 @@ def locate(t, n, day):
 
 
 @numba.njit(**PLAIN)
-def find(t, lane, n, Z, G, B, facts, extent, sd, places, count, rule, kind, place, levels, peaks):
+def find(t, lane, n, Z, G, facts, extent, sd, places, count, rule, kind, place, levels, peaks):
     """Seasons of a lane: fills peaks (season, 6), and returns how many there are and the swing that makes one.
 
     peaks: left, peak and right node, flags, first and last node of the stretch between gaps too long to bridge.
@@ -399,7 +399,6 @@ def measure(t, g, near, beside, lane, Y, W, Z, S, G, T, B, sd, close, peaks, q, 
         base, a, b = level_around(t, Z, T, lane, foot, max(low, near[foot, 0]), min(high, near[foot, 1]), limit)
         limit += Z[foot * L + lane]
         room[7, end] = base
-        day = np.nan
         unseen = flags & (PEAK_UNSEEN | (END_UNSEEN if end else START_UNSEEN))
         at = peak if last else foot
         for step in range(marks.shape[0]):

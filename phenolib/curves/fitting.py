@@ -36,12 +36,12 @@ TRUST = 10.0  # how many observations the noise of the whole series counts for, 
 
 
 @numba.njit(**PLAIN)
-def begin(form, a, bounds, prior, room, peak_day, top, first, last):
+def begin(form, a, bounds, prior, room, roles, peak_day, top, first, last):
     """Start, bounds and prior SDs of the parameters, from what the smoother found; False if it found too little."""
     left, right = room[7, 0], room[7, 1]
     height = top - min(left, right)
-    t50, t20, t80 = room[0, 1], room[0, 0], room[0, 2]
-    e50, e20, e80 = room[1, 1], room[1, 0], room[1, 2]
+    t20, t50, t80 = room[0, roles[0]], room[0, roles[1]], room[0, roles[2]]
+    e20, e50, e80 = room[1, roles[0]], room[1, roles[1]], room[1, roles[2]]
     if not (np.isfinite(t50 + t20 + t80 + e50 + e20 + e80) and t80 > t20 and e20 > e80 and height > 0):
         return False
     a[:] = 0.0
@@ -108,8 +108,8 @@ def pass_level(form, a, level, x, low, high):
 
 
 @numba.njit(**PLAIN)
-def refine(form, base_spread, t, near, lane, Z, S, T, Y, Q, P, sd, peaks, q, count, flags, marks, widen, days,
-           values, room, space):
+def refine(form, base_spread, t, near, lane, Z, S, T, Y, Q, P, sd, peaks, q, count, flags, marks, roles, widen,
+           days, values, room, space):
     """Replaces dates, intervals and metrics that ``finder.measure`` gave by those of a fitted function.
 
     Where the function cannot be fitted, or fits much worse than the smoother, what there was stays, with the flag.
@@ -134,7 +134,7 @@ def refine(form, base_spread, t, near, lane, Z, S, T, Y, Q, P, sd, peaks, q, cou
     top = values[PEAK_VALUE]
     middle = t[peak]
     room[:2] -= middle
-    good = begin(form, a, bounds, prior, room, top_day - middle, top, t[left] - middle, t[right] - middle)
+    good = begin(form, a, bounds, prior, room, roles, top_day - middle, top, t[left] - middle, t[right] - middle)
     room[:2] += middle
     k = 0
     most = 0.0
