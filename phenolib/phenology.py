@@ -138,14 +138,14 @@ def seasons(series, *, method="savgol", thresholds=(0.2, 0.5), levels=(), also=(
 
     def block(values, weight=None):
         pixels, shape = math.prod(values.shape[:-1]), values.shape[:-1]
-        stamps = np.empty((pixels, slots, dates_kept), np.int64)
-        figures = np.empty((pixels, slots, figures_kept), np.float32)
+        stamps = np.empty((dates_kept, pixels, slots), np.int64)  # each variable in one piece
+        figures = np.empty((figures_kept, pixels, slots), np.float32)
         quality, total = np.empty((pixels, slots), np.int16), np.empty(pixels, np.int32)
         nodes = np.empty((pixels, plan.nodes.size), np.float32) if drawn else None
         plan.run(values, weight, marks=marks, stamps=stamps, values_out=figures, quality=quality, total=total,
                  curve=nodes, year=year, years=years, per_year=int(per_year), last=crossing == "last", widen=widen,
                  rule=(float(min_swing), float(min_amplitude), float(min_days)))
-        results = [stamps.view("datetime64[ns]"), figures, quality, total]
+        results = [np.moveaxis(stamps, 0, -1), np.moveaxis(figures, 0, -1), quality, total]
         if drawn:
             results.append(curves.kernel("daily")(plan.nodes, nodes, plan.length))
         return tuple(r.reshape(shape + r.shape[1:]) for r in results)
@@ -155,23 +155,18 @@ def seasons(series, *, method="savgol", thresholds=(0.2, 0.5), levels=(), also=(
     sizes = {"season": slots, "date": dates_kept, "figure": figures_kept, **({"day": plan.length} if drawn else {})}
     stamps, figures, quality, total, *daily = xr.apply_ufunc(
         block, *inputs, input_core_dims=[["time"]] * len(inputs), output_core_dims=outputs, dask="parallelized",
-        output_dtypes=["datetime64[ns]", np.float32, np.int16, np.int32, np.float32][: len(outputs)],
+        output_dtypes=[np.int64, np.float32, np.int16, np.int32, np.float32][: len(outputs)],
         dask_gufunc_kwargs={"output_sizes": sizes})
-    result = label(stamps, figures, names, series.attrs.get("units", "1"), bool(interval))
-    result["quality"] = quality.assign_attrs(
-        long_name="why a date is missing or weak; 0 is good", flag_masks=np.array(list(FLAGS.values()), np.int16),
-        flag_meanings=" ".join(FLAGS))
-    result["n_seasons"] = total.assign_attrs(units="1", long_name="seasons found in the whole series")
+    slot_year, rank = np.repeat(np.arange(first, first + years), per_year), np.tile(np.arange(1, per_year + 1), years)
+    result = label(stamps, figures, quality, total, names, series.attrs.get("units", "1"), bool(interval), {
+        "year": ("season", slot_year, {"long_name": "harvest year"}),
+        "rank": ("season", rank, {"long_name": "rank by amplitude within the year, 1 is the largest"})})
     if drawn:
         daily = daily[0].assign_coords(day=plan.start + np.arange(plan.length).astype("timedelta64[D]"))
         result = result.merge(further_dates(daily, result, also))
     if curve:
         result["curve"] = daily.assign_attrs(curves.units_of(series))
-    coordinate = np.repeat(np.arange(first, first + years), per_year), np.tile(np.arange(1, per_year + 1), years)
-    return result.assign_coords(
-        year=("season", coordinate[0], {"long_name": "harvest year"}),
-        rank=("season", coordinate[1], {"long_name": "rank by amplitude within the year, 1 is the largest"}),
-    )
+    return result
 
 
 def check(per_year, min_swing, min_amplitude, crossing, interval, also, levels):
@@ -200,9 +195,10 @@ def whole_percent(thresholds):
     return percent
 
 
-def label(stamps, figures, names, units, interval):
-    """The columns of the compiled code as named variables with units."""
+def label(stamps, figures, quality, total, names, units, interval, coords):
+    """The columns of the compiled code as named variables with units; coords: of the seasons, beside the input's."""
     dims, n, variables = stamps.dims[:-1], len(names), {}
+    dates = stamps.data.view("datetime64[ns]")  # as numbers until now: xarray looks through dates, and copies for it
 
     def add(name, values, text, **attributes):
         variables[name] = (dims, values, {**attributes, "long_name": text})
@@ -213,11 +209,11 @@ def label(stamps, figures, names, units, interval):
             if not name.startswith("_at_"):
                 what = f"{text} at {int(name)} % of the amplitude"
             at = 3 * (end * n + k)
-            add(f"{event}{name}", stamps.data[..., at], what)
+            add(f"{event}{name}", dates[..., at], what)
             if interval:
-                add(f"{event}{name}_low", stamps.data[..., at + 1], f"earliest {what}")
-                add(f"{event}{name}_high", stamps.data[..., at + 2], f"latest {what}")
-    add("peak", stamps.data[..., 6 * n], "day of the maximum")
+                add(f"{event}{name}_low", dates[..., at + 1], f"earliest {what}")
+                add(f"{event}{name}_high", dates[..., at + 2], f"latest {what}")
+    add("peak", dates[..., 6 * n], "day of the maximum")
     for k, (name, (unit, text)) in enumerate(FIGURES.items()):
         add(name, figures.data[..., k], text, units=unit.format(units=units))
     for end, event in enumerate(("sos", "eos")):
@@ -225,7 +221,11 @@ def label(stamps, figures, names, units, interval):
             if not name.startswith("_at_"):
                 add(f"{event}{name}_value", figures.data[..., len(FIGURES) + end * n + k],
                     f"level of the curve at {event}{name}", units=units)
-    return xr.Dataset(variables, coords=stamps.coords)
+    variables["quality"] = (dims, quality.data, {
+        "long_name": "why a date is missing or weak; 0 is good",
+        "flag_masks": np.array(list(FLAGS.values()), np.int16), "flag_meanings": " ".join(FLAGS)})
+    variables["n_seasons"] = (dims[:-1], total.data, {"units": "1", "long_name": "seasons found in the whole series"})
+    return xr.Dataset(variables, coords={**stamps.coords, **coords})
 
 
 def further_dates(daily, found, also):

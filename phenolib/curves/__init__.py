@@ -192,8 +192,8 @@ class Plan:
         if stamps is None:
             slots = per_year * years if self.form >= 0 else 0
             kept = int((marks[:, 2] >= 0).sum())
-            stamps = np.empty((pixels, slots, 6 * kept + 1), np.int64)
-            values_out = np.empty((pixels, slots, 11 + 2 * kept), np.float32)
+            stamps = np.empty((6 * kept + 1, pixels, slots), np.int64)
+            values_out = np.empty((11 + 2 * kept, pixels, slots), np.float32)
             quality = np.empty((pixels, slots), np.int16)
             total = np.empty(pixels, np.int32)
         shares = [round(float(m[1]), 6) if m[0] == 0 else None for m in marks]
@@ -203,8 +203,8 @@ class Plan:
                  self.base, self.options)
 
         def part(a, b):
-            kernel("run")(observed[a:b], weight[a:b] if weight.size else weight, *fixed, stamps[a:b], values_out[a:b],
-                          quality[a:b], total[a:b], nothing if curve is None else curve[a:b])
+            kernel("run")(observed[a:b], weight[a:b] if weight.size else weight, *fixed, stamps[:, a:b],
+                          values_out[:, a:b], quality[a:b], total[a:b], nothing if curve is None else curve[a:b])
 
         cores = workers(pixels)
         edges = [16 * round(pixels * k / cores / 16) for k in range(cores)] + [pixels]

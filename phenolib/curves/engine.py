@@ -6,10 +6,10 @@ from numba.core import types
 
 from phenolib.curves import finder, fitting, local, whittaker
 from phenolib.curves.finder import AMPLITUDE, NO_DATA, NO_SEASON, OUTSIDE, SMALL
-from phenolib.curves.lanes import WIDTH
+from phenolib.curves.lanes import BORROWED, WIDTH
 from phenolib.curves.whittaker import HUGE
 
-PLAIN = dict(cache=True, nogil=True, error_model="numpy")
+PLAIN = dict(cache=True, nogil=True, error_model="numpy", _nrt=True)
 L = WIDTH
 WHITTAKER, SAVGOL, LOESS, HARMONIC = range(4)
 DEFAULT_SMOOTHNESS = 250.0  # [day³]
@@ -18,13 +18,12 @@ NAT = np.iinfo(np.int64).min
 DAY = 86400 * 10**9
 
 
-@numba.njit(**PLAIN)
+@numba.njit(**BORROWED)
 def whittaker_curves(n, t, p, options, buffers, lam, mean):
     """Whittaker curves of L pixels: from Y, Q to Z (curve), S (variance / σ²), W (weights after the last pass)."""
     Y, Q, W, R, C, E, Z, S, G, T, B, P = buffers
     kind, passes, adaptation, smoothness = options[1], options[2], options[3], options[4]
-    whittaker.centre(n, Y, Q, mean)
-    W[:] = Q
+    whittaker.centre(n, Y, Q, W, mean)
     if kind == whittaker.BISQUARE:
         whittaker.dents(n, t, Y, Q, P, T, B)
     if smoothness > 0:
@@ -127,7 +126,7 @@ def single_curves(n, t, options, buffers, lanes, room, extent):
             W[where[j] * L + lane] = max(w[j], 0.06 * (w[j] > 0))
 
 
-@numba.njit(**PLAIN)
+@numba.njit(**BORROWED)
 def curves_of(n, t, width, p, options, buffers, facts, sigma, close, places, counts, lam, lanes, room, extent):
     """Curve, variance, gaps, running sums and turning points of L pixels; options as ``phenolib.curves.options``."""
     Y, Q, W, R, C, E, Z, S, G, T, B, P = buffers
@@ -137,7 +136,7 @@ def curves_of(n, t, width, p, options, buffers, facts, sigma, close, places, cou
         whittaker_curves(n, t, p, options, buffers, lam, close)
     else:
         single_curves(n, t, options, buffers, lanes, room, extent)
-    whittaker.noise(n, Y, W, Z, S, sigma)
+    whittaker.noise(n, Y, W, Z, S, sigma, R, C)
     whittaker.gaps(n, t, W, G, facts)
     longest = 0.0
     for k in range(L):
@@ -145,31 +144,33 @@ def curves_of(n, t, width, p, options, buffers, facts, sigma, close, places, cou
         longest = max(longest, facts[3 * L + k])
         close[k] = max(0.5 * max_gap, 1.5 * (facts[L + k] - facts[k]) / max(facts[2 * L + k] - 1, 1.0))
     if longest > max_gap:
-        whittaker.bridge(n, t, max_gap, W, G, Z, C, E)
+        whittaker.bridge(n, t, max_gap, W, G, Z, T, B)
     whittaker.course(n, t, width, close, G, Z, T, B, places, counts)
 
 
-@numba.njit(**PLAIN)
-def put(row_days, row_values, flags, slot, per_year, start, stamps, values, quality):
+@numba.njit(**BORROWED)
+def put(row_days, row_values, flags, pixel, slot, per_year, start, stamps, values, quality):
     """Writes a season into the slots of its year, ranked by amplitude; the smallest falls out."""
-    at = 0
-    while at < per_year and values[slot + at, AMPLITUDE] >= row_values[AMPLITUDE]:
+    at, last = slot, slot + per_year - 1
+    while at <= last and values[AMPLITUDE, pixel, at] >= row_values[AMPLITUDE]:
         at += 1
-    if at == per_year:
+    if at > last:
         return
-    for q in range(per_year - 1, at, -1):
-        stamps[slot + q] = stamps[slot + q - 1]
-        values[slot + q] = values[slot + q - 1]
-        quality[slot + q] = quality[slot + q - 1]
-    for k in range(stamps.shape[1]):
+    for q in range(last, at, -1):
+        for k in range(stamps.shape[0]):
+            stamps[k, pixel, q] = stamps[k, pixel, q - 1]
+        for k in range(values.shape[0]):
+            values[k, pixel, q] = values[k, pixel, q - 1]
+        quality[pixel, q] = quality[pixel, q - 1]
+    for k in range(stamps.shape[0]):
         d = row_days[k]
-        stamps[slot + at, k] = start + np.int64(d * DAY) if np.isfinite(d) else NAT
-    for k in range(values.shape[1]):
-        values[slot + at, k] = row_values[k]
-    quality[slot + at] = flags
+        stamps[k, pixel, at] = start + np.int64(d * DAY) if np.isfinite(d) else NAT
+    for k in range(values.shape[0]):
+        values[k, pixel, at] = row_values[k]
+    quality[pixel, at] = flags
 
 
-@numba.njit(**PLAIN)
+@numba.njit(**BORROWED)
 def empty_year(t, lane, n, width, year, which, G, Z, close, swing, sd):
     """Why a year has no season; it is judged by the part that lies between the first and the last observation."""
     days = covered = inside = 0.0
@@ -191,13 +192,67 @@ def empty_year(t, lane, n, width, year, which, G, Z, close, swing, sd):
     return SMALL if high - low >= max(0.5 * swing, 4 * sd) > 0 else NO_SEASON
 
 
+@numba.njit(**BORROWED)
+def pixels_of(observed, weights, node, t, width, year, years, per_year, start, marks, roles, rule, last, widen, form,
+              base, options, stamps, values, quality, total, curve, made):
+    """What ``run`` does, in the room it has made."""
+    (p, buffers, facts, sigma, row, close, lam, places, counts, kind, place, levels, peaks, days, figures, g, near,
+     beside, room, space, extent, single) = made
+    Y, Q, W, R, C, E, Z, S, G, T, B, P = buffers
+    pixels, n = observed.shape[0], t.size
+    for first in range(0, pixels, L):
+        whittaker.fill(observed, weights, first, node, n, row, Y, Q)
+        curves_of(n, t, width, p, options, buffers, facts, sigma, close, places, counts, lam, pixels - first, single,
+                  extent)
+        for lane in range(min(L, pixels - first)):
+            pixel = first + lane
+            if curve.size:
+                for i in range(n):
+                    curve[pixel, i] = Z[i * L + lane] if G[i * L + lane] <= rule[4] else np.nan
+            if quality.shape[1] == 0:
+                continue
+            for q in range(quality.shape[1]):
+                for k in range(stamps.shape[0]):
+                    stamps[k, pixel, q] = NAT
+                for k in range(values.shape[0]):
+                    values[k, pixel, q] = np.nan
+                quality[pixel, q] = 0
+            sd = sigma[lane]
+            rough = extent[2 * L + lane] if np.isfinite(extent[lane]) else np.float64(sd)
+            count, swing = finder.find(t, lane, n, Z, G, facts, extent, rough, places[lane], counts[lane], rule,
+                                       kind, place, levels, peaks)
+            small = 0
+            for q in range(count):
+                flags = finder.measure(t, g, near, beside, lane, Z, S, G, T, B, R, C, sd, close[lane], peaks, q,
+                                       count, marks, roles, rule, last, widen, days, figures, room)
+                if form >= 0:
+                    flags = fitting.refine(form, base, t, near, lane, Z, S, T, Y, Q, P, sd, peaks, q, count, flags,
+                                           marks, roles, widen, days, figures, room, space)
+                    if curve.size and not flags & finder.FIT_POOR:
+                        fitting.draw(form, t, peaks[q, 0], peaks[q, 2], t[peaks[q, 1]], space, curve[pixel])
+                if not figures[AMPLITUDE] >= max(rule[1], finder.least(S, lane, peaks, q, rough)):
+                    small += 1
+                    continue
+                slot = year[min(max(int(days[days.size - 1]), 0), year.size - 1)] * per_year
+                put(days, figures, flags, pixel, slot, per_year, start, stamps, values, quality)
+            total[pixel] = count - small
+            for q in range(years):
+                if np.isnan(values[AMPLITUDE, pixel, q * per_year]):
+                    quality[pixel, q * per_year] = empty_year(
+                        t, lane, n, width, year, q, G, Z, close[lane], swing, rough)
+                for r in range(1, per_year):
+                    if np.isnan(values[AMPLITUDE, pixel, q * per_year + r]):
+                        quality[pixel, q * per_year + r] = NO_SEASON
+
+
 READ = types.Array(types.float32, 2, "A", readonly=True)  # any strides: neither a transposed cube is copied, nor …
 SIGNATURE = types.void(  # … is the whole compiled anew for another kind of array
     READ, READ, types.int64[::1], types.float64[::1], types.float64[::1], types.int32[::1], types.int64, types.int64,
     types.int64, types.float64[:, ::1], types.UniTuple(types.int64, 3), types.UniTuple(types.float64, 5),
     types.boolean, types.float64, types.int64, types.float64,
     types.Tuple([types.int64] * 3 + [types.float64] * 7 + [types.int64]),
-    types.int64[:, :, ::1], types.float32[:, :, ::1], types.int16[:, ::1], types.int32[::1], types.float32[:, ::1])
+    types.Array(types.int64, 3, "A"), types.Array(types.float32, 3, "A"), types.int16[:, ::1], types.int32[::1],
+    types.float32[:, ::1])
 
 
 @numba.njit(SIGNATURE, **PLAIN)
@@ -208,23 +263,21 @@ def run(observed, weights, node, t, width, year, years, per_year, start, marks, 
     observed, weights (pixel, time); node (time,); t, width (node,) days; year (day,) counted from the first.
     rule (min_swing, min_amplitude, min_days, max_gap, break_gap); widen: of the intervals, in SDs; form of the function
     that is fitted to each season, or -1; base: SD of the difference of its two bases, as a share of the amplitude.
-    Fills stamps (pixel, slot, date) ns, values (pixel, slot, value), quality (pixel, slot), total (pixel,), and
+    Fills stamps (date, pixel, slot) ns, values (value, pixel, slot), quality (pixel, slot), total (pixel,), and
     curve (pixel, node) where it is not empty.
     """
-    pixels = observed.shape[0]
     n = t.size
     p = whittaker.penalty(t)
     buffers = (np.zeros(n * L, np.float32), np.zeros(n * L, np.float32), np.zeros(n * L, np.float32),
                np.zeros(n * L, np.float32), np.zeros(n * L, np.float32), np.zeros(n * L, np.float32),
                np.zeros(n * L, np.float32), np.zeros(n * L, np.float32), np.zeros(n * L, np.float32),
                np.zeros(n * L, np.float32), np.zeros(n * L, np.float32), np.zeros(n * L, np.float32))
-    Y, Q, W, R, C, E, Z, S, G, T, B, P = buffers
     facts, sigma = np.zeros(4 * L, np.float32), np.zeros(L, np.float32)
     row, close, lam = np.zeros(2 * 16 * L, np.float32), np.zeros(L, np.float32), np.zeros(L, np.float32)
     places, counts = np.zeros((L, n + 3), np.int32), np.zeros(L, np.int32)
     kind, place, levels = np.zeros(n + 3, np.int32), np.zeros(n + 3, np.int32), np.zeros(n + 3)
     peaks = np.zeros((n + 3, 6), np.int32)
-    days, figures = np.empty(stamps.shape[2] + 1), np.empty(values.shape[2])
+    days, figures = np.empty(stamps.shape[0] + 1), np.empty(values.shape[0])
     g, near, beside = finder.slopes(t), finder.around(t, 60.0), finder.around(t, finder.NEARBY)
     room = np.zeros((8, marks.shape[0] + 2))
     most = (max(n, 8 * marks.shape[0], 3 * L) // L + 2) * L
@@ -236,46 +289,10 @@ def run(observed, weights, node, t, width, year, years, per_year, start, marks, 
              np.zeros((2, 9)), np.zeros(most, np.float32))
     extent = np.zeros(3 * L)  # 5th and 95th percentile of each curve and its median deviation, where these are taken
     single = (np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n, np.int64))
-    for first in range(0, pixels, L):
-        whittaker.fill(observed, weights, first, node, n, row, Y, Q)
-        curves_of(n, t, width, p, options, buffers, facts, sigma, close, places, counts, lam, pixels - first, single,
-                  extent)
-        for lane in range(min(L, pixels - first)):
-            pixel = first + lane
-            if curve.size:
-                for i in range(n):
-                    curve[pixel, i] = Z[i * L + lane] if G[i * L + lane] <= rule[4] else np.nan
-            if stamps.shape[1] == 0:
-                continue
-            stamps[pixel] = NAT
-            values[pixel] = np.nan
-            quality[pixel] = 0
-            sd = sigma[lane]
-            rough = extent[2 * L + lane] if np.isfinite(extent[lane]) else np.float64(sd)
-            count, swing = finder.find(t, lane, n, Z, G, facts, extent, rough, places[lane], counts[lane], rule,
-                                       kind, place, levels, peaks)
-            small = 0
-            for q in range(count):
-                flags = finder.measure(t, g, near, beside, lane, Y, W, Z, S, G, T, B, sd, close[lane], peaks, q,
-                                       count, marks, roles, rule, last, widen, days, figures, room)
-                if form >= 0:
-                    flags = fitting.refine(form, base, t, near, lane, Z, S, T, Y, Q, P, sd, peaks, q, count, flags,
-                                           marks, roles, widen, days, figures, room, space)
-                    if curve.size and not flags & finder.FIT_POOR:
-                        fitting.draw(form, t, peaks[q, 0], peaks[q, 2], t[peaks[q, 1]], space, curve[pixel])
-                if not figures[AMPLITUDE] >= max(rule[1], finder.least(S, lane, peaks, q, rough)):
-                    small += 1
-                    continue
-                slot = year[min(max(int(days[days.size - 1]), 0), year.size - 1)] * per_year
-                put(days, figures, flags, slot, per_year, start, stamps[pixel], values[pixel], quality[pixel])
-            total[pixel] = count - small
-            for q in range(years):
-                if np.isnan(values[pixel, q * per_year, AMPLITUDE]):
-                    quality[pixel, q * per_year] = empty_year(
-                        t, lane, n, width, year, q, G, Z, close[lane], swing, rough)
-                for r in range(1, per_year):
-                    if np.isnan(values[pixel, q * per_year + r, AMPLITUDE]):
-                        quality[pixel, q * per_year + r] = NO_SEASON
+    pixels_of(observed, weights, node, t, width, year, years, per_year, start, marks, roles, rule, last, widen, form,
+              base, options, stamps, values, quality, total, curve,
+              (p, buffers, facts, sigma, row, close, lam, places, counts, kind, place, levels, peaks, days, figures, g,
+               near, beside, room, space, extent, single))
 
 
 @numba.njit(types.float32[:, ::1](types.float64[::1], types.float32[:, ::1], types.int64), **PLAIN)

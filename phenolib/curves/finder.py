@@ -3,9 +3,10 @@
 import numba
 import numpy as np
 
-from phenolib.curves.lanes import WIDTH
+from phenolib.curves.lanes import BORROWED, WIDTH, look
 
-PLAIN = dict(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
+ALLOCATES = dict(cache=True, nogil=True, error_model="numpy")
+PLAIN = dict(BORROWED, fastmath={"contract", "nsz", "arcp"})
 SMALL_STEP = dict(PLAIN, forceinline=True)
 L = WIDTH
 EDGE = 10.0  # a turning point this close to the end of the observations [days] may not be the true one
@@ -35,10 +36,10 @@ def zigzag(Z, lane, places, n, swing, kind, place):
     m = 0
     low = high = before = places[0]
     direction = 0  # 1: looking for a peak, -1: for a trough, 0: not yet known
-    f_low = f_high = Z[low * L + lane]
+    f_low = f_high = look(Z, low * L + lane)
     for q in range(n):
         i = places[q]
-        f = Z[i * L + lane]
+        f = look(Z, i * L + lane)
         if f > f_high:
             high, f_high, before = i, f, low
         if f < f_low:
@@ -54,11 +55,11 @@ def zigzag(Z, lane, places, n, swing, kind, place):
     if m == 0:
         return 0
     if kind[m - 1] < 0:  # what follows the last trough may be a rise that has not turned yet
-        if f_high - Z[place[m - 1] * L + lane] >= swing:
+        if f_high - look(Z, place[m - 1] * L + lane) >= swing:
             kind[m], place[m], m = 1, high, m + 1
             low = high
             for q in range(n):
-                if places[q] > high and Z[places[q] * L + lane] < Z[low * L + lane]:
+                if places[q] > high and look(Z, places[q] * L + lane) < look(Z, low * L + lane):
                     low = places[q]
     if kind[m - 1] > 0:
         kind[m], place[m], m = -1, low, m + 1
@@ -78,7 +79,7 @@ def middle(values, n):
     return 0.5 * (values[(n - 1) // 2] + values[n // 2])
 
 
-@numba.njit(**PLAIN)
+@numba.njit(**ALLOCATES)
 def slopes(t):
     """Weights of a node's two neighbours and itself in the slope of the parabola through them: (node, 3)."""
     n = t.size
@@ -99,9 +100,9 @@ def between(t, g, Z, lane, i, level):
     """Where between nodes i and i+1 the curve passes a level, by Hermite's cubic: (share of the step, slope)."""
     h = t[i + 1] - t[i]
     o = i * L + lane
-    f0, f1 = np.float64(Z[o]), np.float64(Z[o + L])
-    before = Z[max(o - L, lane)]
-    after = Z[min(o + 2 * L, Z.size - L + lane)]
+    f0, f1 = np.float64(look(Z, o)), np.float64(look(Z, o + L))
+    before = look(Z, max(o - L, lane))
+    after = look(Z, min(o + 2 * L, Z.size - L + lane))
     d = f1 - f0
     m0 = h * (g[i, 0] * before + g[i, 1] * f0 + g[i, 2] * f1)
     m1 = h * (g[i + 1, 0] * f0 + g[i + 1, 1] * f1 + g[i + 1, 2] * after)
@@ -125,11 +126,11 @@ def between(t, g, Z, lane, i, level):
 @numba.njit(**SMALL_STEP)
 def top_of(t, Z, lane, i):
     """Day and value of the turning point next to node i, by the parabola through it and its neighbours."""
-    f = Z[i * L + lane]
+    f = look(Z, i * L + lane)
     if i == 0 or i == t.size - 1:
         return t[i], f
     a, b = t[i] - t[i - 1], t[i + 1] - t[i]
-    u, v = (Z[(i - 1) * L + lane] - f) / a, (Z[(i + 1) * L + lane] - f) / b
+    u, v = (look(Z, (i - 1) * L + lane) - f) / a, (look(Z, (i + 1) * L + lane) - f) / b
     c = (u + v) / (a + b)  # curvature / 2
     g = (v * a - u * b) / (a + b)  # slope at the node
     if c == 0:
@@ -147,26 +148,26 @@ def level_around(t, Z, T, lane, i, low, high, limit):
     returns the level, the first and the last of these nodes
     """
     o = i * L + lane
-    f = Z[o] + np.float32(limit)
+    f = look(Z, o) + np.float32(limit)
     first, last = low * L + lane, high * L + lane
     a = b = o
     if limit > 0:
-        while a > first and Z[a - L] < f:
+        while a > first and look(Z, a - L) < f:
             a -= L
-        while b < last and Z[b + L] < f:
+        while b < last and look(Z, b + L) < f:
             b += L
     else:
-        while a > first and Z[a - L] > f:
+        while a > first and look(Z, a - L) > f:
             a -= L
-        while b < last and Z[b + L] > f:
+        while b < last and look(Z, b + L) > f:
             b += L
     if a == b:
-        return np.float64(Z[o]), i, i
+        return np.float64(look(Z, o)), i, i
     i, k = (a - lane) // L, (b - lane) // L
-    return (T[b] - T[a]) / (t[k] - t[i]), i, k
+    return (look(T, b) - look(T, a)) / (t[k] - t[i]), i, k
 
 
-@numba.njit(**PLAIN)
+@numba.njit(**ALLOCATES)
 def around(t, reach):
     """For every node the first and the last one within ``reach`` days of it: (node, 2)."""
     near = np.empty((t.size, 2), np.int64)
@@ -192,31 +193,32 @@ def cross(Z, lane, peak, base, level, last, start):
     step = L if goal > o else -L
     f = np.float32(level)
     if last:
-        while o != goal and Z[o + step] >= f:
+        while o != goal and look(Z, o + step) >= f:
             o += step
     else:
-        while o != goal and Z[o + step] < f:
+        while o != goal and look(Z, o + step) < f:
             o += step
     return -1 if o == goal else (o - lane) // L
 
 
 @numba.njit(**SMALL_STEP)
-def roughness(beside, Y, W, Z, S, lane, i, sd):
-    """SD of an observation near node i: that of the whole series, and the residuals nearby as far as they go."""
-    rr, ww = LOCAL_TRUST * sd * sd, LOCAL_TRUST
-    for o in range(beside[i, 0] * L + lane, beside[i, 1] * L + lane + 1, L):
-        w = W[o]
-        r = Y[o] - Z[o]
-        rr += w * r * r * (1 + w * S[o])  # the curve follows its own observations a little
-        ww += w
-    return np.sqrt(rr / ww)
+def roughness(beside, R, C, lane, i, sd):
+    """SD of an observation near node i: that of the whole series, and the residuals nearby as far as they go.
+
+    R, C: running sums of the squared residuals and of their weights, see ``whittaker.noise``
+    """
+    o, p = (beside[i, 0] - 1) * L + lane, beside[i, 1] * L + lane
+    rr, ww = look(R, p), look(C, p)
+    if o >= 0:
+        rr, ww = rr - look(R, o), ww - look(C, o)
+    return np.sqrt((LOCAL_TRUST * sd * sd + rr) / (LOCAL_TRUST + ww))
 
 
 @numba.njit(**SMALL_STEP)
 def least(S, lane, peaks, q, sd):
     """The least amplitude that noise does not make, by the variance of the curve at the peak and the troughs."""
-    low = max(S[peaks[q, 0] * L + lane], S[peaks[q, 2] * L + lane])
-    return sd * min(CLEAR[0] * np.sqrt(S[peaks[q, 1] * L + lane] + low), CLEAR[1])
+    low = max(look(S, peaks[q, 0] * L + lane), look(S, peaks[q, 2] * L + lane))
+    return sd * min(CLEAR[0] * np.sqrt(look(S, peaks[q, 1] * L + lane) + low), CLEAR[1])
 
 
 @numba.njit(**SMALL_STEP)
@@ -225,19 +227,19 @@ def partial(t, Z, T, lane, day, i):
     o = i * L + lane
     h = t[i + 1] - t[i]
     u = (day - t[i]) / h
-    f = Z[o] + (Z[o + L] - Z[o]) * u
-    return T[o] + 0.5 * (Z[o] + f) * u * h
+    f = look(Z, o) + (look(Z, o + L) - look(Z, o)) * u
+    return look(T, o) + 0.5 * (look(Z, o) + f) * u * h
 
 
 @numba.njit(**SMALL_STEP)
 def seen_beside(t, G, lane, i, n, max_gap):
     """Whether there are observations on both sides of node i, near enough."""
-    if G[i * L + lane] > max_gap:
+    if look(G, i * L + lane) > max_gap:
         return False
     a = b = i
-    while a > 0 and G[(a - 1) * L + lane] <= max_gap and t[i] - t[a] < EDGE:
+    while a > 0 and look(G, (a - 1) * L + lane) <= max_gap and t[i] - t[a] < EDGE:
         a -= 1
-    while b < n - 1 and G[(b + 1) * L + lane] <= max_gap and t[b] - t[i] < EDGE:
+    while b < n - 1 and look(G, (b + 1) * L + lane) <= max_gap and t[b] - t[i] < EDGE:
         b += 1
     return t[i] - t[a] >= EDGE and t[b] - t[i] >= EDGE
 
@@ -278,9 +280,9 @@ def find(t, lane, n, Z, G, facts, extent, sd, places, count, rule, kind, place, 
     k1 = count
     while k1 > k0 and places[k1 - 1] >= b:
         k1 -= 1
-    low = high = Z[a * L + lane]
+    low = high = look(Z, a * L + lane)
     for k in range(k0, k1 + 1):
-        f = Z[(places[k] if k < k1 else b) * L + lane]
+        f = look(Z, (places[k] if k < k1 else b) * L + lane)
         low, high = min(low, f), max(high, f)
     range_ = high - low
     if np.isfinite(extent[lane]):
@@ -296,11 +298,11 @@ def find(t, lane, n, Z, G, facts, extent, sd, places, count, rule, kind, place, 
         i = a
         turn = k0
         while i <= b:
-            if G[i * L + lane] > break_gap:
+            if look(G, i * L + lane) > break_gap:
                 i += 1
                 continue
             j = i
-            while j < b and G[(j + 1) * L + lane] <= break_gap:
+            while j < b and look(G, (j + 1) * L + lane) <= break_gap:
                 j += 1
             while turn < k1 and places[turn] <= i:
                 turn += 1
@@ -315,7 +317,7 @@ def find(t, lane, n, Z, G, facts, extent, sd, places, count, rule, kind, place, 
     k = 1
     while k < m - 1:  # a rise and fall within days is no season: drop it with the shallower of its troughs
         if kind[k] > 0 and t[place[k + 1]] - t[place[k - 1]] < min_days:
-            drop = k if Z[place[k + 1] * L + lane] > Z[place[k - 1] * L + lane] else k - 1
+            drop = k if look(Z, place[k + 1] * L + lane) > look(Z, place[k - 1] * L + lane) else k - 1
             for q in range(drop, m - 2):
                 kind[q], place[q] = kind[q + 2], place[q + 2]
             m -= 2
@@ -330,7 +332,7 @@ def find(t, lane, n, Z, G, facts, extent, sd, places, count, rule, kind, place, 
         c = 0
         for k in range(m):
             if kind[k] == 2 * which:
-                levels[c] = Z[place[k] * L + lane]
+                levels[c] = look(Z, place[k] * L + lane)
                 c += 1
         if c and which > 0:
             usual_high = middle(levels, c)
@@ -341,7 +343,7 @@ def find(t, lane, n, Z, G, facts, extent, sd, places, count, rule, kind, place, 
         if kind[k] < 0:
             continue
         left, peak, right = place[k - 1], place[k], place[k + 1]
-        fl, fp, fr = Z[left * L + lane], Z[peak * L + lane], Z[right * L + lane]
+        fl, fp, fr = look(Z, left * L + lane), look(Z, peak * L + lane), look(Z, right * L + lane)
         lower = min(fl, fr)
         flags = 0
         if kind[k] != 2:
@@ -354,9 +356,9 @@ def find(t, lane, n, Z, G, facts, extent, sd, places, count, rule, kind, place, 
         start, end = a, b  # of the stretch without a gap too long to bridge
         if facts[3 * L + lane] > break_gap:
             start, end = left, right
-            while start > a and G[(start - 1) * L + lane] <= break_gap:
+            while start > a and look(G, (start - 1) * L + lane) <= break_gap:
                 start -= 1
-            while end < b and G[(end + 1) * L + lane] <= break_gap:
+            while end < b and look(G, (end + 1) * L + lane) <= break_gap:
                 end += 1
         peaks[found, 0], peaks[found, 1], peaks[found, 2], peaks[found, 3] = left, peak, right, flags
         peaks[found, 4], peaks[found, 5] = start, end
@@ -365,7 +367,7 @@ def find(t, lane, n, Z, G, facts, extent, sd, places, count, rule, kind, place, 
 
 
 @numba.njit(**PLAIN)
-def measure(t, g, near, beside, lane, Y, W, Z, S, G, T, B, sd, close, peaks, q, count, marks, roles, rule, last,
+def measure(t, g, near, beside, lane, Z, S, G, T, B, R, C, sd, close, peaks, q, count, marks, roles, rule, last,
             widen, days, values, room):
     """Dates, intervals and metrics of one season on the curve itself; returns its flags.
 
@@ -382,14 +384,14 @@ def measure(t, g, near, beside, lane, Y, W, Z, S, G, T, B, sd, close, peaks, q, 
     for k in range(values.size):
         values[k] = np.nan
     top_day, top = top_of(t, Z, lane, peak)
-    v_top = S[peak * L + lane]
+    v_top = look(S, peak * L + lane)
     mean, a, b = level_around(t, Z, T, lane, peak, left, right, -PEAK_SPREAD * sd * np.sqrt(v_top))
     if b > a:
         top = mean
     room[6, 0] = room[6, 1] = np.nan
     for end in range(2):
         foot = right if end else left
-        v_low = S[foot * L + lane]
+        v_low = look(S, foot * L + lane)
         low, high = (peak, peaks[q, 5]) if end else (peaks[q, 4], peak)
         if not end and q:
             low = max(low, peaks[q - 1, 1])
@@ -397,7 +399,7 @@ def measure(t, g, near, beside, lane, Y, W, Z, S, G, T, B, sd, close, peaks, q, 
             high = min(high, peaks[q + 1, 1])
         limit = BASE_SPREAD * sd * np.sqrt(v_low)
         base, a, b = level_around(t, Z, T, lane, foot, max(low, near[foot, 0]), min(high, near[foot, 1]), limit)
-        limit += Z[foot * L + lane]
+        limit += look(Z, foot * L + lane)
         room[7, end] = base
         unseen = flags & (PEAK_UNSEEN | (END_UNSEEN if end else START_UNSEEN))
         at = peak if last else foot
@@ -410,7 +412,7 @@ def measure(t, g, near, beside, lane, Y, W, Z, S, G, T, B, sd, close, peaks, q, 
             if at == foot and limit < level:  # up to there the curve is below
                 at = a if end else b
             room[end, m] = np.nan
-            if Z[foot * L + lane] >= level or Z[peak * L + lane] < level:
+            if look(Z, foot * L + lane) >= level or look(Z, peak * L + lane) < level:
                 continue
             i = cross(Z, lane, peak, foot, level, last, at)
             if i < 0:
@@ -421,29 +423,29 @@ def measure(t, g, near, beside, lane, Y, W, Z, S, G, T, B, sd, close, peaks, q, 
             o = i * L + lane
             k = int(marks[m, 2])
             if k < 0 or unseen:
-                u = (level - Z[o]) / (Z[o + L] - Z[o])
+                u = (level - look(Z, o)) / (look(Z, o + L) - look(Z, o))
                 room[end, m] = t[i] + u * (t[i + 1] - t[i])
                 continue
             u, slope = between(t, g, Z, lane, i, level)
             day = t[i] + u * (t[i + 1] - t[i])
             room[end, m] = day
-            hole = max(G[o], G[o + L])
+            hole = max(look(G, o), look(G, o + L))
             if hole > max_gap:
                 flags |= END_GAP if end else START_GAP
                 continue
             if hole > close:
                 flags |= INTERPOLATED
-            var = S[o] * (1 - u) + S[o + L] * u
+            var = look(S, o) * (1 - u) + look(S, o + L) * u
             if marks[m, 0] == SHARE:
                 var += (1 - share) ** 2 * v_low + share**2 * v_top
-            half = widen * roughness(beside, Y, W, Z, S, lane, i, sd) * np.sqrt(var)
+            half = widen * roughness(beside, R, C, lane, i, sd) * np.sqrt(var)
             half = min(INFLATE * half / max(abs(slope), 1e-30), LONGEST)
             d = (end * shown + k) * 3
             days[d], days[d + 1], days[d + 2] = day, day - half, day + half
             values[VALUES + end * shown + k] = level
             if k == 0:
                 room[6, end] = partial(t, Z, T, lane, day, i)
-    if B[right * L + lane] - B[left * L + lane] > 0.5 * (t[right] - t[left]):
+    if look(B, right * L + lane) - look(B, left * L + lane) > 0.5 * (t[right] - t[left]):
         flags |= SPARSE
     days[6 * shown] = top_day
     base = 0.5 * (room[7, 0] + room[7, 1])

@@ -24,9 +24,9 @@ from phenolib.curves.finder import (
     level_around,
 )
 from phenolib.curves.functions import ELMORE, EXTRA, EXTRA2, GAUSSIAN, GU
-from phenolib.curves.lanes import WIDTH
+from phenolib.curves.lanes import BORROWED, WIDTH
 
-PLAIN = dict(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
+PLAIN = dict(BORROWED, fastmath={"contract", "nsz", "arcp"})
 L = WIDTH
 POOR = 1.8  # residuals this many times those of the smoother: the function does not fit
 ALIKE, WORSE = 0.25, 1.2  # residuals that follow one another so much, and are so much larger, are a misfit too
@@ -133,9 +133,13 @@ def refine(form, base_spread, t, near, lane, Z, S, T, Y, Q, P, sd, peaks, q, cou
     top_day = days[6 * shown]
     top = values[PEAK_VALUE]
     middle = t[peak]
-    room[:2] -= middle
+    for mark in range(marks.shape[0]):
+        room[0, mark] -= middle
+        room[1, mark] -= middle
     good = begin(form, a, bounds, prior, room, roles, top_day - middle, top, t[left] - middle, t[right] - middle)
-    room[:2] += middle
+    for mark in range(marks.shape[0]):
+        room[0, mark] += middle
+        room[1, mark] += middle
     k = 0
     most = 0.0
     for i in range(first, last + 1):

@@ -3,9 +3,9 @@
 import numba
 import numpy as np
 
-from phenolib.curves.lanes import WIDTH, choose, exponential, load, logarithm, spread, store, total
+from phenolib.curves.lanes import BORROWED, WIDTH, choose, exponential, load, logarithm, spread, store, total
 
-FAST = dict(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
+FAST = dict(BORROWED, fastmath={"contract", "nsz", "arcp"})
 L = WIDTH
 BECK, ELMORE, GU, GAUSSIAN = 0, 1, 2, 3
 LEFT, RIGHT, TOP, START, RISE, END, FALL, EXTRA, EXTRA2 = range(9)  # places of the parameters

@@ -20,6 +20,9 @@ if "NUMBA_CACHE_DIR" not in os.environ:  # numba sees a change of a function's o
     numba.config.CACHE_DIR = str(home() / "cache" / "compiled" / digest(*map(sha256, sources))[:16])
 
 WIDTH = 16
+# What a caller hands over and nothing is allocated in needs no counting of references: each is an atomic operation,
+# which takes longer than the arithmetic of a node and which threads that share an array wait for.
+BORROWED = dict(cache=True, nogil=True, error_model="numpy", _nrt=False)
 FLOATS = ir.VectorType(ir.FloatType(), WIDTH)
 BOOLEANS = ir.VectorType(ir.IntType(1), WIDTH)
 FAST = ("contract", "nsz", "arcp")
@@ -78,6 +81,17 @@ def store(typing, array, index, value):
         return context.get_dummy_value()
 
     return types.void(array, types.intp, lanes), code
+
+
+@intrinsic
+def look(typing, array, index):
+    """One number of a flat array; unlike array[index], an index below 0 is not counted from the end."""
+
+    def code(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.load(builder.gep(data, [arguments[1]]))
+
+    return array.dtype(array, types.intp), code
 
 
 @intrinsic

@@ -3,9 +3,9 @@
 import numba
 import numpy as np
 
-from phenolib.curves.lanes import WIDTH, bits, both, choose, exponential, load, lowest, size, spread, store
+from phenolib.curves.lanes import BORROWED, WIDTH, bits, both, choose, exponential, load, lowest, size, spread, store
 
-FAST = dict(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"})
+FAST = dict(BORROWED, fastmath={"contract", "nsz", "arcp"})
 PLAIN = dict(cache=True, nogil=True, error_model="numpy")
 L = WIDTH
 HUGE = np.float32(1e9)
@@ -98,11 +98,15 @@ def fill(values, weights, first, node, n, row, Y, Q):
 
 
 @numba.njit(**FAST)
-def centre(n, Y, Q, mean):
-    """Takes the mean of the observations off them; single precision is then that of the variation. mean (L,) flat."""
+def centre(n, Y, Q, W, mean):
+    """Takes the mean of the observations off them; single precision is then that of the variation. mean (L,) flat.
+
+    W receives the weights Q.
+    """
     total = weight = spread(0.0)
     for i in range(n):
         q = load(Q, i * L)
+        store(W, i * L, q)
         total = total + q * load(Y, i * L)
         weight = weight + q
     m = total / choose(spread(0.0) < weight, weight, spread(1.0))
@@ -122,32 +126,33 @@ def put_back(n, Y, Z, mean):
 
 @numba.njit(**FAST)
 def solve(n, p, smoothness, Y, W, R, C, E, Z):
-    """Z = (W + λP)⁻¹ W Y by LDLᵀ; R, C, E keep the factor. smoothness λ, one for each lane (1, L) flat."""
+    """Z = (W + λP)⁻¹ W Y by LDLᵀ of W/λ + P; R, C, E keep the factor. smoothness λ, one for each lane (1, L) flat.
+
+    Each node waits for the reciprocal of the one before; the terms are ordered so that it waits for little else.
+    """
     zero = spread(0.0)
-    c1 = e1 = e2 = z1 = z2 = u1 = m1 = m2 = zero
-    lam = load(smoothness, 0)
+    c1 = r1 = r2 = u1 = z1 = z2 = zero
+    share = spread(1.0) / load(smoothness, 0)
     for i in range(n):
         o = i * L
-        q2 = lam * p[2, i + 2]
-        w = load(W, o)
-        z = w * load(Y, o) - c1 * z1 - e2 * z2
-        r = spread(1.0) / (w + lam * p[0, i + 2] - c1 * u1 - e2 * m2)
-        u1 = lam * p[1, i + 2] - c1 * m1
+        w = load(W, o) * share
+        e2 = r2 * p[2, i]
+        z = (w * load(Y, o) - e2 * z2) - c1 * z1
+        r = spread(1.0) / ((w + p[0, i + 2] - e2 * p[2, i]) - (u1 * u1) * r1)
+        u1 = spread(p[1, i + 2]) - c1 * p[2, i + 1]
         c1 = u1 * r
-        e2 = e1
-        e1 = q2 * r
-        m2 = m1
-        m1 = q2
+        r2 = r1
+        r1 = r
         z2 = z1
         z1 = z
-        store(R, o, r)
+        store(R, o, r * share)
         store(C, o, c1)
-        store(E, o, e1)
+        store(E, o, r * p[2, i + 2])
         store(Z, o, z * r)
     z1 = z2 = zero
     for k in range(n):
         o = (n - 1 - k) * L
-        z = load(Z, o) - load(C, o) * z1 - load(E, o) * z2
+        z = (load(Z, o) - load(E, o) * z2) - load(C, o) * z1
         store(Z, o, z)
         z2 = z1
         z1 = z
@@ -156,15 +161,15 @@ def solve(n, p, smoothness, Y, W, R, C, E, Z):
 @numba.njit(**FAST)
 def spreads(n, R, C, E, S):
     """S = diagonal of (W + λP)⁻¹ from the factor: the variance of the curve in units of σ² (Takahashi's recursion)."""
-    a = b = d = spread(0.0)
+    a = b = d = zero = spread(0.0)
     for k in range(n):
         o = (n - 1 - k) * L
         c, e = load(C, o), load(E, o)
-        s1 = spread(0.0) - c * a - e * b
-        s2 = spread(0.0) - c * b - e * d
+        s1 = (zero - e * b) - c * a
+        s2 = (zero - e * d) - c * b
         d = a
         b = s1
-        a = load(R, o) - c * s1 - e * s2
+        a = (load(R, o) - e * s2) - c * s1
         store(S, o, a)
 
 
@@ -338,15 +343,25 @@ def bridge(n, t, max_gap, W, G, Z, X, Z1):
 
 
 @numba.njit(**FAST)
-def noise(n, Y, W, Z, S, sigma):
-    """SD of an observation of weight 1: residuals over what is left of their number; sigma (L,) flat."""
-    rr = left = spread(0.0)
+def noise(n, Y, W, Z, S, sigma, R, C):
+    """Variance of an observation of weight 1: residuals over what is left of their number; sigma (L,) flat.
+
+    R, C (node, L) flat receive the running sums of the squared residuals, each enlarged because the curve follows its
+    own observations a little, and of their weights.
+    """
+    rr = left = near = sum_w = spread(0.0)
     for i in range(n):
         o = i * L
         w = load(W, o)
         r = load(Y, o) - load(Z, o)
-        rr = rr + w * r * r
-        left = left + w - w * load(S, o) * w
+        ws = w * load(S, o)
+        wrr = w * r * r
+        rr = rr + wrr
+        left = left + w - ws * w
+        near = near + wrr + wrr * ws
+        sum_w = sum_w + w
+        store(R, o, near)
+        store(C, o, sum_w)
     left = choose(spread(1.0) < left, left, spread(1.0))
     store(sigma, 0, rr / left)
 
