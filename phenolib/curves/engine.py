@@ -223,10 +223,10 @@ def pixels_of(observed, weights, node, t, width, year, years, per_year, start, m
                                        kind, place, levels, peaks)
             small = 0
             for q in range(count):
-                flags = finder.measure(t, g, near, beside, lane, Z, S, G, T, B, R, C, sd, close[lane], peaks, q,
-                                       count, marks, roles, rule, last, widen, days, figures, room)
+                flags = finder.measure(t, g, near, beside, lane, Y, Q, W, Z, S, G, T, B, R, C, sd, close[lane], peaks,
+                                       q, count, marks, roles, rule, last, widen, days, figures, room)
                 if form >= 0:
-                    flags = fitting.refine(form, base, t, near, lane, Z, S, T, Y, Q, P, sd, peaks, q, count, flags,
+                    flags = fitting.refine(form, base, t, near, lane, Z, S, T, Y, Q, W, P, sd, peaks, q, count, flags,
                                            marks, roles, widen, days, figures, room, space)
                     if curve.size and not flags & finder.FIT_POOR:
                         fitting.draw(form, t, peaks[q, 0], peaks[q, 2], t[peaks[q, 1]], space, curve[pixel])

@@ -17,6 +17,7 @@ SHARE, LEVEL = 0, 1
 (PEAK_VALUE, AMPLITUDE, BASE, LENGTH, RISE, FALL, SMALL_INTEGRAL, LARGE_INTEGRAL, NOISE, BASE_BEFORE,
  BASE_AFTER) = range(11)
 VALUES = 11  # and behind them the level at each date
+DOUBT = 12.0  # how far from a date a low value that was taken for a cloud may be an end of season after all [days]
 INFLATE = 1.08  # of the intervals: what makes those of simulated seasons hold the share they promise
 NEARBY = 25.0  # residuals within these days tell of the noise at a date …
 LOCAL_TRUST = 4.0  # … beside that of the whole series, which counts for so many observations
@@ -366,9 +367,38 @@ def find(t, lane, n, Z, G, facts, extent, sd, places, count, rule, kind, place, 
     return found, swing
 
 
+@numba.njit(**SMALL_STEP)
+def doubted(t, lane, Y, Q, W, low, high, i, level, base, sd, end):
+    """The interval of a date between nodes i and i+1, opened if low values beside it were taken for clouds.
+
+    A value near the base before an end of season (after a start) may be a cloud that nobody flagged, or show that the
+    field was bare by then (not green yet); the curve decides for the one, the interval allows for both.
+    """
+    o, step = (i * L + lane, -L) if end else ((i + 1) * L + lane, L)
+    k, side = (i, -1) if end else (i + 1, 1)
+    until = t[k] + side * DOUBT
+    far = t.size - 1 if side > 0 else 0
+    bottom, top = base - 3 * sd, min(level, base + max(3 * sd, 0.5 * (level - base)))
+    while side * (until - t[k]) > 0:
+        if look(W, o) < 0.5 * look(Q, o) and bottom < look(Y, o) < top:
+            while k != far and not look(W, o) > 0.05:
+                k += side
+                o += step
+            if end:
+                low = min(low, t[k])
+            else:
+                high = max(high, t[k])
+            until = t[k] + side * DOUBT
+        if k == far:
+            break
+        k += side
+        o += step
+    return low, high
+
+
 @numba.njit(**PLAIN)
-def measure(t, g, near, beside, lane, Z, S, G, T, B, R, C, sd, close, peaks, q, count, marks, roles, rule, last,
-            widen, days, values, room):
+def measure(t, g, near, beside, lane, Y, Q, W, Z, S, G, T, B, R, C, sd, close, peaks, q, count, marks, roles, rule,
+            last, widen, days, values, room):
     """Dates, intervals and metrics of one season on the curve itself; returns its flags.
 
     marks (mark, 3): SHARE and share of the amplitude, or LEVEL and value, and the place among the results or -1; the
@@ -441,7 +471,8 @@ def measure(t, g, near, beside, lane, Z, S, G, T, B, R, C, sd, close, peaks, q, 
             half = widen * roughness(beside, R, C, lane, i, sd) * np.sqrt(var)
             half = min(INFLATE * half / max(abs(slope), 1e-30), LONGEST)
             d = (end * shown + k) * 3
-            days[d], days[d + 1], days[d + 2] = day, day - half, day + half
+            low, high = doubted(t, lane, Y, Q, W, day - half, day + half, i, level, base, sd, end)
+            days[d], days[d + 1], days[d + 2] = day, low, high
             values[VALUES + end * shown + k] = level
             if k == 0:
                 room[6, end] = partial(t, Z, T, lane, day, i)

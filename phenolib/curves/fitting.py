@@ -21,7 +21,9 @@ from phenolib.curves.finder import (
     SMALL_INTEGRAL,
     START_UNSEEN,
     VALUES,
+    doubted,
     level_around,
+    locate,
 )
 from phenolib.curves.functions import ELMORE, EXTRA, EXTRA2, GAUSSIAN, GU
 from phenolib.curves.lanes import BORROWED, WIDTH
@@ -108,7 +110,7 @@ def pass_level(form, a, level, x, low, high):
 
 
 @numba.njit(**PLAIN)
-def refine(form, base_spread, t, near, lane, Z, S, T, Y, Q, P, sd, peaks, q, count, flags, marks, roles, widen,
+def refine(form, base_spread, t, near, lane, Z, S, T, Y, Q, W, P, sd, peaks, q, count, flags, marks, roles, widen,
            days, values, room, space):
     """Replaces dates, intervals and metrics that ``finder.measure`` gave by those of a fitted function.
 
@@ -230,12 +232,16 @@ def refine(form, base_spread, t, near, lane, Z, S, T, Y, Q, P, sd, peaks, q, cou
                     v -= C[p, r] * step[r]
                 step[p] = v / C[p, p]
                 spread += step[p] * step[p]
+            level_of = bases[end] + share * (top - bases[end]) if marks[mark, 0] == SHARE else marks[mark, 1]
             half = INFLATE * widen * np.sqrt(spread * variance) / max(abs(room[4 + end, mark]), 1e-30)
             half = min(half, LONGEST)
             day = room[end, mark]
             if widen > 0:  # where function and smoother disagree by more than both allow, one of them is wrong
-                half += max(0.0, abs(day - days[d]) - np.hypot(half, days[d + 2] - days[d]))
-            days[d], days[d + 1], days[d + 2] = day, day - half, day + half
+                known = min(days[d + 2] - days[d], days[d] - days[d + 1])
+                half += max(0.0, abs(day - days[d]) - np.hypot(half, known))
+            low, high = doubted(t, lane, Y, Q, W, day - half, day + half, locate(t, t.size, day), level_of, bases[end],
+                                sd, end)
+            days[d], days[d + 1], days[d + 2] = day, low, high
             if marks[mark, 0] == SHARE:
                 values[VALUES + end * shown + place] = bases[end] + share * (top - bases[end])
     days[6 * shown] = summit + middle

@@ -4,7 +4,9 @@ import numba
 import numpy as np
 from numba.core import types
 
-TURN = 0.25  # a rise behind the trough, as a share of the season's height, that belongs to another season
+TURN = 0.25  # a rise behind the trough, as a share of the season's height, that belongs to another season …
+LOW = 0.3  # … once the curve was as low as this, as a share of it: a dip in a long summer ends no season
+EDGE = 0.04  # curvature is not looked at within this share of the height from trough and peak: there are the wiggles
 HALF = 5  # days on either side over which a derivative is taken: an interpolated curve has none at single days
 PLAIN = dict(cache=True, nogil=True, error_model="numpy")
 
@@ -19,11 +21,13 @@ def top(v, i, a, b):
 
 
 @numba.njit(types.float64[:, :, ::1](types.Array(types.float32, 2, "C", readonly=True),
-                                     types.Array(types.float64, 2, "A", readonly=True)), **PLAIN)
-def rule_dates(curve, peak):
+                                     types.Array(types.float64, 2, "A", readonly=True),
+                                     types.Array(types.float32, 3, "A", readonly=True)), **PLAIN)
+def rule_dates(curve, peak, base):
     """Dates of each season by maximum slope, Gu's tangents and the change of curvature.
 
-    curve (pixel, day), peak (pixel, season) days, NaN where there is no season. returns (pixel, season, 10) days:
+    curve (pixel, day), peak (pixel, season) days, NaN where there is no season; base (2, pixel, season) its level
+    before and after. returns (pixel, season, 10) days:
     steepest rise and fall; upturn, stabilisation, downturn, recession; greenup, maturity, senescence, dormancy
     """
     pixels, length = curve.shape
@@ -43,17 +47,19 @@ def rule_dates(curve, peak):
                 if peak[p, q] > peak[p, s]:
                     high = min(high, peak[p, q])
             a = b = m
+            before, after = base[0, p, s], base[1, p, s]
+            before, after = before + LOW * (f[m] - before), after + LOW * (f[m] - after)
             k = m
             while k > 0 and k - 1 > low and np.isfinite(f[k - 1]):
                 k -= 1
                 a = k if f[k] < f[a] else a
-                if f[k] - f[a] > TURN * (f[m] - f[a]):
+                if f[a] <= before and f[k] - f[a] > TURN * (f[m] - f[a]):
                     break
             k = m
             while k < length - 1 and k + 1 < high and np.isfinite(f[k + 1]):
                 k += 1
                 b = k if f[k] < f[b] else b
-                if f[k] - f[b] > TURN * (f[m] - f[b]):
+                if f[b] <= after and f[k] - f[b] > TURN * (f[m] - f[b]):
                     break
             if m - a < 4 or b - m < 4:
                 continue
@@ -77,8 +83,18 @@ def rule_dates(curve, peak):
             for k in range(a, b + 1):  # the change of curvature, in place of the slope
                 i, j = max(k - HALF, a), min(k + HALF, b)
                 slope[k] = (bend[j] - bend[i]) / (j - i)
-            found[p, s, 6] = top(slope, a + np.argmax(slope[a : up + 1]), a, up)
-            found[p, s, 7] = top(slope, up + np.argmax(slope[up : m + 1]), up, m)
-            found[p, s, 8] = top(slope, m + np.argmin(slope[m : down + 1]), m, down)
-            found[p, s, 9] = top(slope, down + np.argmin(slope[down : b + 1]), down, b)
+            c, d = up, down  # where the flanks begin, and where they end
+            while c > a and f[c - 1] > f[a] + EDGE * (f[m] - f[a]):
+                c -= 1
+            while d < b and f[d + 1] > f[b] + EDGE * (f[m] - f[b]):
+                d += 1
+            e, g = up, down
+            while e < m and f[e + 1] < f[m] - EDGE * (f[m] - f[a]):
+                e += 1
+            while g > m and f[g - 1] < f[m] - EDGE * (f[m] - f[b]):
+                g -= 1
+            found[p, s, 6] = top(slope, c + np.argmax(slope[c : up + 1]), c, up)
+            found[p, s, 7] = top(slope, up + np.argmax(slope[up : e + 1]), up, e)
+            found[p, s, 8] = top(slope, g + np.argmin(slope[g : down + 1]), g, down)
+            found[p, s, 9] = top(slope, down + np.argmin(slope[down : d + 1]), down, d)
     return found
