@@ -383,7 +383,8 @@ def test_interval_reaches_beyond_a_value_taken_for_a_cloud(method):
     end = np.searchsorted(EVERY_5, MIDDLE[1])
     low = values.copy()
     low[end - 2] = 0.21
-    plain, doubted = (phenology.seasons(on(EVERY_5, v), method=method, per_year=1).isel(season=1) for v in (values, low))
+    plain, doubted = (phenology.seasons(on(EVERY_5, v), method=method, per_year=1).isel(season=1)
+                      for v in (values, low))
     assert days(doubted["eos50_low"]) <= EVERY_5[end - 3] + 0.01 < days(plain["eos50_low"])
     assert abs(days(doubted["eos50"]) - days(plain["eos50"])) < 3
 
