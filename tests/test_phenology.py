@@ -361,7 +361,7 @@ def test_rules_find_the_flanks_of_a_long_noisy_summer():
     middle = found.isel(season=1)
     bend = np.log(5 + 2 * np.sqrt(6)) / 0.15
     for rule, half, away, most in (("sos_slope", "sos50", 0, 5), ("eos_slope", "eos50", 0, 5),
-                                   ("greenup", "sos50", -bend, 15), ("dormancy", "eos50", bend, 15)):
+                                   ("greenup", "sos50", -bend, 20), ("dormancy", "eos50", bend, 20)):
         assert np.abs((middle[rule].values - middle[half].values) / DAY - away).max() < most, rule
 
 
