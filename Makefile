@@ -29,7 +29,7 @@ lock:
 	$(BIN)/python -m uv pip compile -q requirements.in --python-version 3.11 --no-annotate -o requirements.lock \
 		--no-emit-index-url --no-emit-find-links $${PIP_FIND_LINKS:+--find-links "$$PIP_FIND_LINKS"} \
 		--custom-compile-command "make lock"
-	sed -i 's/+cpu$$//' requirements.lock
+	sed -i -E 's/\+cpu$$//; /^(cuda-|nvidia-|triton==)/d' requirements.lock
 
 clean:
 	rm -rf _build .venv

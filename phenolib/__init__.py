@@ -18,6 +18,7 @@ MODULES = (
     "curves",
     "errors",
     "files",
+    "indices",
     "metrics",
     "phenology",
     "plots",
