@@ -161,7 +161,8 @@ def test_all_parts_at_once(tmp_path):
     "Every part is made with the years asked for; a size that cannot be made leaves nothing."
     simulate.make_all(tmp_path / "all", seed=5, sites=2, years=(2018, 2018))
     found = archive.Archive(tmp_path / "all")
-    assert {k: len(v) for k, v in found.kinds().items()} == {"cameras": 2, "site_indices": 10, "site_gpp": 5}
+    assert {k: len(v) for k, v in found.kinds().items()} == {
+        "cameras": 2, "site_indices": 10, "site_gpp": 5, "patches": 8}
     assert found.reference("site_gpp").events["season"].unique().tolist() == [2018]
     with pytest.raises(InputError):
         simulate.make_all(tmp_path / "none", seed=5, sites=0)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenolib.archive import flux_sites
+from phenolib.archive import flux_sites, patches
 from phenolib.archive.downloads import MANIFEST, catalogue, fetch, get
 from phenolib.errors import InputError, near
 from phenolib.files import digest, home, inside, lock, sha256, write_json
@@ -22,9 +22,10 @@ PATTERNS = {  # for each kind: the first pattern that any file matches is taken
     "cameras": ("phenocam/*_[13]day.csv", "**/*_[13]day.csv"),
     "transitions": ("**/*transition_dates*.csv",),
     **flux_sites.PATTERNS,
+    **patches.PATTERNS,
 }
-READERS = {"cameras": "phenocam", "transitions": "phenocam", **flux_sites.READERS}
-OPTIONS = {"cameras": ("columns",), "transitions": (), **dict.fromkeys(flux_sites.KINDS, ())}  # of the readers
+READERS = {"cameras": "phenocam", "transitions": "phenocam", **flux_sites.READERS, **patches.READERS}
+OPTIONS = {"cameras": ("columns",), "transitions": (), **dict.fromkeys((*flux_sites.KINDS, *patches.KINDS), ())}
 ABOUT = ("title", "licence", "citation", "note")  # keys of archive.yml that are not kinds
 SITE_COLUMNS = ("site", "lon", "lat", "cluster", "crop", "split")
 # the five cameras that Zhao et al. (2022), doi:10.1016/j.rse.2022.113046, hold out for test
@@ -95,7 +96,7 @@ class Kind:
     licence: str = ""
 
 
-class Archive(flux_sites.FluxSites):
+class Archive(flux_sites.FluxSites, patches.Patches):
     """Source files in a folder, described by archive.yml and sites.csv or recognised by their names.
 
     name     title of the archive, or the last part of its folder's path

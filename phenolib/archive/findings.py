@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from phenolib.archive import Archive, flux_sites
+from phenolib.archive import Archive, flux_sites, patches
 from phenolib.errors import InputError
 from phenolib.files import checkout
 from phenolib.sources import phenocam
@@ -104,6 +104,11 @@ def _kind(archive, kind, paths):
             elif kind in flux_sites.KINDS:
                 site, first, last, remarks = flux_sites.look(kind, path)
                 sites.add(site)
+                dates += [first, last]
+                odd += remarks
+            elif kind in patches.KINDS:
+                place, first, last, remarks = patches.look(path)
+                sites.add(place)
                 dates += [first, last]
                 odd += remarks
         except InputError as error:

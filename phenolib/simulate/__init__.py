@@ -13,12 +13,16 @@ from pathlib import Path
 from phenolib.errors import InputError
 from phenolib.files import digest, sha256, write_text
 
-PARTS = {"cameras": "phenolib.simulate.cameras", "flux_sites": "phenolib.simulate.flux_sites"}
+PARTS = {name: f"phenolib.simulate.{name}" for name in ("cameras", "flux_sites", "patches")}
+SIZED = ("cameras", "patches")  # parts that have as many sites as asked for
 SOURCES = {  # the modules that decide on the bytes of a part; this one only hands on
     "cameras": ("simulate/calendar.py", "simulate/cameras.py", "sources/phenocam.py", "curves/__init__.py",
                 "curves/engine.py", "curves/local.py", "curves/whittaker.py", "curves/functions.py"),
     "flux_sites": ("simulate/calendar.py", "simulate/cameras.py", "simulate/flux_sites.py", "sources/site_series.py",
                    "sources/tables.py"),
+    "patches": (*(f"simulate/{name}.py" for name in ("calendar", "cameras", "landscape", "patches", "weather", "land",
+                                                     "crops", "optics", "radar", "clouds", "orbits")),
+                "simulate/prosail.nc", "sources/sentinel.py"),
 }
 
 
@@ -45,7 +49,7 @@ def make_all(folder, *, seed=7, sites=None, years=None):
     """Make every part of an archive in ``folder``.
 
     folder   made; it must not be there
-    sites    how many cameras; the other parts keep their sizes
+    sites    how many cameras, and patches around them; the other parts keep their sizes
     years    first and last harvest year of every part
     raises   InputError for a size out of range; then there is no such folder
     """
@@ -53,7 +57,7 @@ def make_all(folder, *, seed=7, sites=None, years=None):
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.", suffix=".parts") as beside:
         for part in PARTS:
-            make(part, Path(beside) / part, seed=seed, years=years, **({"sites": sites} if part == "cameras" else {}))
+            make(part, Path(beside) / part, seed=seed, years=years, **({"sites": sites} if part in SIZED else {}))
         join([Path(beside) / part for part in PARTS], folder)
 
 

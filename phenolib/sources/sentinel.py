@@ -42,6 +42,9 @@ MAPS = {"CT": ("crop", "crop type, code of the data set; 0: not labelled"),
         "IRR": ("irrigation", "irrigation, code of the data set; 0: not labelled")}
 CLEAR = (4, 5, 6, 7, 11)  # SCL: vegetation, bare, water, unclassified, snow
 SPACE = "y", "x"
+CROPS = {1110: "winter wheat", 1120: "spring wheat", 1200: "maize", 1300: "rice", 1500: "barley", 1510: "winter barley",
+         2230: "tomato", 4100: "soybean", 5100: "potato", 7100: "beans", 8100: "sugar beet", 9100: "fodder crops",
+         9120: "permanent grass", 9211: "cotton"}  # codes of crop types in the WorldCereal legend: some of them
 MONTHLY = ("VV", "VH", *(f"B{k}" for k in (*range(1, 9), "8A", *range(9, 13))), "temperature_2m", "total_precipitation")
 
 
@@ -55,7 +58,7 @@ def read_patch(path, *, start=None):
              (time, y, x) vv, vh backscatter, linear power float32; (y, x) crop, land_cover, irrigation, int;
              (time) t_mean, t_min, t_max, t_dew [degC], rain [mm d-1], radiation [MJ m-2 d-1], vapour_pressure [kPa],
              wind [m s-1]. x, y are the centres of the pixels [m], with spatial_ref; attrs: place, product, resolution
-             [m], tile, source. NaN where missing; times in order.
+             [m], tile, until (last day of the file's name), source. NaN where missing; times in order.
     raises   InputError for a missing, unreadable or half-written file, an unknown layout, or values that cannot be
     """
     path = Path(path)
@@ -83,7 +86,7 @@ def read_patch(path, *, start=None):
     result = xr.Dataset({name: values for v in known for name, values in [_variable(path, v, raw[v])]},
                         attrs={"place": parts["place"], "product": parts["product"],
                                "resolution": int(parts["resolution"]), "tile": str(raw.attrs.get("tile", "")),
-                               "source": path.name})
+                               "until": parts["last"], "source": path.name})
     for v in calendar:  # days of the year
         result[v.lower()] = raw[v].drop_attrs().squeeze(drop=True).assign_attrs(long_name=f"{v}, day of the year")
     if all(d in raw.dims for d in SPACE) and raw.sizes["y"] > 1:
@@ -249,6 +252,12 @@ def interior(labels, reach=1):
     return labels.transpose(*SPACE).copy(data=alike & ~edge)
 
 
+def pixels(series, mask):
+    """The series of the pixels of a mask, (pixel, time), in rows from the north; without coordinates of place."""
+    flat = series.transpose("time", *SPACE).values[:, mask.transpose(*SPACE).values]
+    return xr.DataArray(flat.T, {"time": series["time"]}, ("pixel", "time"), series.name, series.attrs)
+
+
 def on_coarse(labels, coarse):
     """Labels of fine pixels on coarse ones, where all the fine ones in it agree, else 0: (y, x) as ``coarse``."""
     step = abs(float(coarse["x"][1] - coarse["x"][0])) / abs(float(labels["x"][1] - labels["x"][0]))
@@ -263,8 +272,9 @@ def write_patch(folder, patch, *, first=None, last=None):
     """Writes a patch in the layout that ``read_patch`` reads: the same file for the same patch.
 
     folder   made if absent
-    patch    Dataset as ``read_patch`` gives it, of Sentinel-1 or Sentinel-2, with its attributes and spatial_ref
-    first, last   dates in the name; default: of the patch
+    patch    Dataset as ``read_patch`` gives it, of Sentinel-1 or Sentinel-2 or a crop map, with its attributes and
+             spatial_ref
+    first, last   dates in the name; default: of the patch; a crop map needs them
     returns  Path
     raises   InputError for a patch without bands, place, product or resolution
     """
@@ -277,23 +287,28 @@ def write_patch(folder, patch, *, first=None, last=None):
         if name in patch:
             power = patch[name].where(patch[name] > 0)
             stored[name.upper()] = _whole(10 * np.log10(power) / SCALE, np.int32, name)
-    if not stored:
-        raise InputError("the patch has neither optical bands (B02 …) nor backscatter (vv, vh)")
+    maps = {old: patch[new].astype(np.uint16).drop_attrs() for old, (new, _) in MAPS.items() if new in patch}
+    if not stored and not maps:
+        raise InputError("the patch has neither optical bands (B02 …) nor backscatter (vv, vh), and no crop map")
     for name in stored:
         stored[name].attrs = {"_FillValue": stored[name].dtype.type(0), "scale_factor": SCALE}
     if "scl" in patch:
         stored["SCL"] = patch["scl"].astype(np.uint8).drop_attrs()
     stored |= {old: patch[new].astype(np.float32).drop_attrs() for old, (new, _) in ANGLES.items() if new in patch}
     epsg = epsg_of(patch)
-    days = patch.indexes["time"].strftime("%Y-%m-%d")
+    days = patch.indexes["time"].strftime("%Y-%m-%d") if "time" in patch.dims else (first, last)
+    if None in (first or days[0], last or days[-1]):
+        raise InputError("a crop map tells no dates; give first and last for the name of its file")
     attributes = {k: patch.attrs[k] for k in ("tile",) if patch.attrs.get(k)}
-    whole = xr.Dataset(stored, attrs={**attributes, "location_id": patch.attrs["place"], "epsg": epsg,
+    whole = xr.Dataset({**stored, **maps}, attrs={**attributes, "location_id": patch.attrs["place"], "epsg": epsg,
                                       "resolution": patch.attrs["resolution"]})
-    whole = whole.drop_vars("spatial_ref", errors="ignore").rename(time="timestamp")
+    whole = whole.drop_vars("spatial_ref", errors="ignore")
+    whole = whole.rename(time="timestamp") if "time" in whole.dims else whole
     path = Path(folder) / (f"{patch.attrs['product']}_{patch.attrs['resolution']}m_{patch.attrs['place']}_{epsg}_"
                            f"{first or days[0]}_{last or days[-1]}.nc")
     encoding = {name: {"zlib": True, "complevel": 4} for name in stored if whole[name].ndim == 3}
-    encoding["timestamp"] = {"units": "microseconds since 2000-01-01", "dtype": "int64"}
+    if "timestamp" in whole.dims:
+        encoding["timestamp"] = {"units": "microseconds since 2000-01-01", "dtype": "int64"}
     with atomic(path) as part:
         whole.to_netcdf(part, engine="h5netcdf", encoding=encoding)
     return path

@@ -1,0 +1,76 @@
+"""Satellite patches of an archive: what there is of each place, and a place with all that belongs to it."""
+
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from phenolib.errors import InputError, near
+from phenolib.sources import sentinel
+
+KINDS = ("patches",)
+PATTERNS = {"patches": ("**/*_[0-9]*m_*_[0-9]*_????-??-??_????-??-??.nc",)}
+READERS = {"patches": "sentinel"}
+
+
+def look(path):
+    """What a file holds, read whole: place, first and last date (NaT without dates), remarks.
+
+    raises   InputError as ``sources.sentinel.read_patch``
+    """
+    patch = sentinel.read_patch(path)
+    if "time" not in patch.dims:
+        return patch.attrs["place"], np.datetime64("NaT"), np.datetime64("NaT"), []
+    empty = [v for v in patch.data_vars if v in sentinel.BANDS and not patch[v].notnull().any()]
+    odd = [f"{path.name}: the band {band} has no value at all" for band in empty]
+    return patch.attrs["place"], patch["time"].values.min(), patch["time"].values.max(), odd
+
+
+class Patches:
+    """The part of an ``Archive`` that knows satellite patches."""
+
+    @cached_property
+    def patch_places(self):
+        """One row per place: place, files, and for optical, radar, crops and weather whether there are files of it.
+
+        The names of files tell it, nothing is read: S2 is optical, S1 radar, AgERA5 weather, OUTPUT a crop map.
+        """
+        rows = []
+        for path in self.kinds().get("patches", []):
+            known = sentinel.NAME.fullmatch(path.name)
+            if known:
+                rows.append({"place": known["place"], "kind": _kind(known["product"], float(known["resolution"])),
+                             "path": path})
+        table = pd.DataFrame(rows, columns=["place", "kind", "path"])
+        kinds = ("optical", "radar", "crops", "weather")
+        return pd.DataFrame([{"place": place, "files": len(some), **{k: k in set(some["kind"]) for k in kinds}}
+                             for place, some in table.groupby("place")], columns=["place", "files", *kinds])
+
+    def patch(self, place):
+        """All of one place, see ``sources.sentinel.read_place``; a real site's name finds its simulated twin.
+
+        place    name of the place
+        returns  dict of Datasets: optical, optical_20, radar, crops, weather, as far as there are files
+        raises   InputError for a place without files
+        """
+        names = set(self.patch_places["place"])
+        if place not in names:
+            twins = {}
+            if "twin" in self.sites:
+                twins = {t: s for t, s in zip(self.sites["twin"], self.sites["site"]) if t and s in names}
+            if place not in twins:
+                raise InputError(f"place '{place}' has no patches in the archive '{self.name}'{near(place, names)}")
+            print(f"{place}: the simulated twin '{twins[place]}' stands in")
+            place = twins[place]
+        folders = {p.parent for p in self.kinds()["patches"] if f"m_{place}_" in p.name}
+        found = {}
+        for folder in sorted(folders):
+            found |= sentinel.read_place(folder, place)
+        return {kind: self._with_licence(patch, "patches") for kind, patch in found.items()}
+
+
+def _kind(product, resolution):
+    """What a product is, by its name; the 20 m file of Sentinel-2 alone has no red band, so it is no optical patch."""
+    if product.startswith("S2"):
+        return "optical" if resolution <= 10 else "optical_20"
+    return "radar" if product.startswith("S1") else "weather" if "ERA5" in product else "crops"

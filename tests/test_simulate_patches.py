@@ -1,0 +1,80 @@
+"""Simulated satellite patches: the same bytes for a seed, files as real ones, and a truth that the pictures show."""
+
+import numpy as np
+import pandas as pd
+import pyproj
+import pytest
+
+from phenolib import indices, phenology
+from phenolib.archive import Archive
+from phenolib.errors import InputError
+from phenolib.simulate import landscape, patches
+from phenolib.sources import sentinel
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("patches")
+    patches.make(folder, seed=3, sites=3, years=(2019, 2019))
+    return folder
+
+
+def test_same_seed_same_bytes_whatever_the_number_of_sites(made, tmp_path):
+    "One site alone has the files that it has among three."
+    patches.make(tmp_path, seed=3, sites=1, years=(2019, 2019))
+    files = sorted(p.name for p in (tmp_path / "patches").iterdir())
+    assert len(files) == 4
+    for name in files:
+        assert (tmp_path / "patches" / name).read_bytes() == (made / "patches" / name).read_bytes()
+
+
+def test_files_are_an_archive_of_patches(made):
+    "Each place has both sensors and a crop map; the camera's pixel is row 9, column 9; values are what they can be."
+    found = Archive(made)
+    assert found.patch_places[["optical", "radar", "crops"]].all(axis=None) and len(found.patch_places) == 3
+    place = landscape.places(3, 1)[0]
+    patch = found.patch(place.site)
+    optical, radar = patch["optical"], patch["radar"]
+    assert optical.sizes["y"] == optical.sizes["x"] == radar.sizes["y"] == 18
+    to_utm = pyproj.Transformer.from_crs(4326, sentinel.epsg_of(optical), always_xy=True)
+    east, north = to_utm.transform(place.lon, place.lat)
+    assert abs(float(optical["x"][9]) - east) <= 10 and abs(float(optical["y"][9]) - north) <= 10
+    for band in ("B02", "B04", "B08", "B11"):
+        assert 0 <= float(optical[band].min()) and float(optical[band].max()) <= 1.2
+    assert set(np.unique(optical["scl"])) <= {3, 4, 5, 6, 8, 9, 11}
+    assert 0.2 < sentinel.clear(optical).attrs["clear_share"] < 0.8
+    assert np.diff(optical.indexes["time"]).min() >= np.timedelta64(1, "D") / 2
+    level = indices.to_db(radar)
+    assert -16 < float(level["vv"].median()) < -6 and 5 < float((level["vv"] - level["vh"]).median()) < 14
+
+
+def test_pictures_show_the_planted_seasons(made):
+    "The NDVI of the camera's field is half up within 25 days of the green leaves, and the crop map names its crop."
+    found, truth = Archive(made), pd.read_csv(made / "truth" / "patches.csv", parse_dates=["date"])
+    fields = pd.read_csv(made / "truth" / "patch_fields.csv")
+    for site in found.patch_places["place"]:
+        patch = found.patch(site)
+        own = fields[(fields["site"] == site)].pivot(index="row", columns="column", values="field").to_numpy() == 0
+        ndvi = indices.index("NDVI", sentinel.clear(patch["optical"])).where(own).median(("y", "x"))
+        dates = phenology.seasons(ndvi.drop_vars("spatial_ref"), method="whittaker", per_year=1)["sos50"].values
+        planted = truth.query("site == @site and field == 0 and share == 50 and direction == 'rising'")
+        assert len(planted) == 1 and planted["season"].item() == 2019
+        assert np.nanmin(np.abs((dates - planted["date"].to_numpy()) / np.timedelta64(1, "D"))) < 25
+        code = np.unique(patch["crops"]["crop"].values[own])
+        assert code.tolist() == [patches.CODES[planted["crop"].item()]]
+
+
+def test_fields_and_edges():
+    "Four fields in each map; on an edge the camera's pixel is not of the field it looks at, else it is."
+    for place in landscape.places(7, 20):
+        assert set(np.unique(place.field)) == {0, 1, 2, 3}
+        row, column = landscape.SIZE // 2, landscape.SIZE // 2
+        assert (place.field[row, column] == 0) != place.on_edge
+        assert place.field[row - 4, column] == 0 and 0.4 < place.vigour.min() and place.vigour.max() < 2
+
+
+def test_size_out_of_range_is_refused(tmp_path):
+    for sizes in (dict(sites=0), dict(years=(2020, 2019))):
+        with pytest.raises(InputError, match="out of range"):
+            patches.make(tmp_path, seed=1, **{"sites": 1, **sizes})
+    assert not list(tmp_path.iterdir())
