@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-MODULES = ("phenocam", "site_series", "timesat")
+MODULES = ("earth_engine", "phenocam", "rasters", "sentinel", "site_series", "stac", "stac_catalog", "timesat")
 
 
 def __getattr__(name):
