@@ -177,6 +177,33 @@ def data_check(folder: Annotated[str, typer.Argument(help="A folder of files of 
         raise typer.Exit(1)
 
 
+@data.command("patches")
+def data_patches(
+    sites: Annotated[Path, typer.Option(help="Table with the columns site, lon and lat.")],
+    years: Annotated[str, typer.Option(metavar="A-B", help="First and last year, such as 2018-2020.")],
+    stac: Annotated[str, typer.Option(help="earth-search, planetary-computer, copernicus, a URL, or a catalog.json.")],
+    out: Annotated[Path, typer.Option(help="Folder of the patches; files that are there stay.")],
+    jobs: Annotated[int, typer.Option(help="Files made at once.", min=1, max=16)] = 2,
+    strict: Annotated[bool, typer.Option(help="Fail where a scene cannot be read; else it is left out.")] = False,
+):
+    """Fetch Sentinel patches around sites from a catalogue, as chapters read them. Goes on where it stopped."""
+    import pandas as pd
+
+    from phenolib.sources import stac_patches
+
+    if not sites.is_file():
+        raise InputError(f"--sites {sites}: there is no such file")
+    try:
+        table = pd.read_csv(sites, dtype={"site": str})
+        numbers = table.astype({c: float for c in ("lon", "lat") if c in table})
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"{sites.name}: cannot be read as a table of sites ({error})") from None
+    found = stac_patches.write(numbers, _years(years), stac, out, jobs=jobs, missing="raise" if strict else "skip")
+    print(f"{_shown(out)}: " + ", ".join(f"{n} {state}" for state, n in found["state"].value_counts().items()))
+    if (found["state"] == "failed").any():
+        raise typer.Exit(1)
+
+
 def _years(text):
     """(first, last) from "2016-2022"."""
     first, _, last = text.partition("-")

@@ -38,7 +38,7 @@ def test_files_are_an_archive_of_patches(made):
     assert optical.sizes["y"] == optical.sizes["x"] == radar.sizes["y"] == 18
     to_utm = pyproj.Transformer.from_crs(4326, sentinel.epsg_of(optical), always_xy=True)
     east, north = to_utm.transform(place.lon, place.lat)
-    assert abs(float(optical["x"][9]) - east) <= 10 and abs(float(optical["y"][9]) - north) <= 10
+    assert abs(float(optical["x"][9]) - east) <= 5 and abs(float(optical["y"][9]) - north) <= 5
     for band in ("B02", "B04", "B08", "B11"):
         assert 0 <= float(optical[band].min()) and float(optical[band].max()) <= 1.2
     assert set(np.unique(optical["scl"])) <= {3, 4, 5, 6, 8, 9, 11}

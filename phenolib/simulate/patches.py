@@ -77,7 +77,7 @@ def grid(place, pixel=10.0):
     zone = int((place.lon + 180) // 6) + 1
     code = (32600 if place.lat >= 0 else 32700) + zone
     east, north = pyproj.Transformer.from_crs(4326, code, always_xy=True).transform(place.lon, place.lat)
-    corner_x, corner_y = round(east / 10) * 10 - 90.0, round(north / 10) * 10 + 90.0  # the camera lies in pixel 9, 9
+    corner_x, corner_y = np.floor(east / 10) * 10 - 90.0, np.ceil(north / 10) * 10 + 90.0  # the camera: pixel 9, 9
     count = round(PATCH * 10 / pixel)
     steps = (np.arange(count) + 0.5) * pixel
     return corner_x + steps, corner_y - steps, code
