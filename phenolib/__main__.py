@@ -125,7 +125,7 @@ def simulate(
     sites: Annotated[int | None, typer.Option(help="How many camera sites.", min=1)] = None,
     years: Annotated[str, typer.Option(metavar="A-B", help="First and last year, such as 2016-2022.")] = "",
 ):
-    """Write an archive of simulated camera and flux-site files whose true dates are known."""
+    """Write an archive of simulated cameras, flux sites and satellite patches whose true dates are known."""
     import os
 
     from phenolib import simulate as simulator
