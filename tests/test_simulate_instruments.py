@@ -8,7 +8,7 @@ import pytest
 from scipy import special
 
 from phenolib.errors import InputError
-from phenolib.simulate import camera_view, clouds, optics, orbits, radar
+from phenolib.simulate import camera_view, clouds, crops, optics, orbits, radar
 from phenolib.simulate.calendar import CROPS
 
 SEVEN = ["B02", "B03", "B04", "B05", "B08", "B11", "B12"]
@@ -209,7 +209,7 @@ def test_a_flooded_paddy_is_dark_and_brightens_as_rice_grows():
 
 
 def test_every_crop_has_a_radar_group():
-    assert set(radar.GROUP_OF) == set(CROPS)
+    assert set(radar.GROUP_OF) == set(crops.CROPS)
     assert set(radar.GROUP_OF.values()) <= set(radar.GROUPS)
 
 

@@ -1,11 +1,13 @@
 """The land around the simulated cameras: fields, their crops, soils and weather, and how they grow on one calendar."""
 
+import itertools
 from dataclasses import dataclass
 from dataclasses import fields as fields_of
 
 import numpy as np
 import xarray as xr
 
+from phenolib import agreement
 from phenolib.errors import InputError
 from phenolib.simulate import cameras, crops, land, weather
 from phenolib.simulate.calendar import stream
@@ -14,6 +16,7 @@ CLIMATE_OF = {"belt": "midwest", "plains": "plains", "palouse": "northwest", "de
               "north": "north"}  # region of the cameras: climate
 SIZE = 26  # pixels of the map of a site: the patch and what geolocation may shift into it
 EDGE = 0.3  # share of sites whose camera stands on the edge of its field: the pixel it stands in is another crop's
+LEAST = 0.5  # green leaf area that makes a season [m² m⁻²]
 FIELDS = 4  # in the map of a site; the first is the one the camera looks at
 
 
@@ -146,20 +149,13 @@ def truth(growth, shares):
                 continue
             a, b = np.searchsorted(time, [first, last])
             b = min(b + 20, time.size - 1)
-            part = area[k, a : b + 1]
-            peak = int(part.argmax())
-            left, right = part[: peak + 1], part[peak:]
-            if part[peak] < 0.5 or peak in (0, part.size - 1):
+            peak = a + int(area[k, a : b + 1].argmax())
+            if area[k, peak] < LEAST or peak in (a, b):
                 continue
-            for share in shares:
-                for direction, side in (("rising", left), ("falling", right[::-1])):
-                    level = side.min() + share / 100 * (part[peak] - side.min())
-                    at = int(np.argmax(side >= level))
-                    if at == 0:
-                        continue
-                    exact = at - (side[at] - level) / (side[at] - side[at - 1])
-                    day = a + exact if direction == "rising" else a + peak + (right.size - 1 - exact)
-                    date = time[0] + np.timedelta64(int(round(day * 86400)), "s")
+            troughs = {"rising": a + int(area[k, a:peak].argmin()), "falling": b - int(area[k, b:peak:-1].argmin())}
+            for share, (direction, trough) in itertools.product(shares, troughs.items()):
+                date = agreement.crossing(time, area[k], trough, peak, share / 100)
+                if not np.isnat(date):
                     rows.append({"site": str(growth["site"].values[k]), "field": int(growth["number"].values[k]),
                                  "crop": str(growth["planted"].values[k, s]), "season": int(year),
                                  "direction": direction, "share": share, "date": str(date)[:19]})

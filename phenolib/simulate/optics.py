@@ -11,19 +11,11 @@ import numpy as np
 import xarray as xr
 
 from phenolib.errors import InputError, near
+from phenolib.sources.sentinel import WAVELENGTHS
 
-BANDS = {  # Sentinel-2A: centre, full width at half maximum [nm]; from memory, see the mission's own response tables
-    "B02": (492.4, 66.0),
-    "B03": (559.8, 36.0),
-    "B04": (664.6, 31.0),
-    "B05": (704.1, 15.0),
-    "B06": (740.5, 15.0),
-    "B07": (782.8, 20.0),
-    "B08": (832.8, 106.0),
-    "B8A": (864.7, 21.0),
-    "B11": (1613.7, 91.0),
-    "B12": (2202.4, 175.0),
-}
+WIDTHS = {"B02": 66.0, "B03": 36.0, "B04": 31.0, "B05": 15.0, "B06": 15.0, "B07": 20.0, "B08": 106.0, "B8A": 21.0,
+          "B11": 91.0, "B12": 175.0}  # at half maximum [nm]; from memory, see the mission's own response tables
+BANDS = {name: (WAVELENGTHS[name], width) for name, width in WIDTHS.items()}  # Sentinel-2A: centre, width [nm]
 WAVELENGTH = np.arange(400.0, 2501.0)  # of the models [nm]
 GREEN = dict(n=1.5, cab=45.0, car=9.0, cbrown=0.0, cw=0.015, cm=0.005)  # a green leaf, project default
 RIPE = dict(n=1.5, cab=0.0, car=0.0, cbrown=1.0, cw=0.002, cm=0.006)  # a ripe or dead one, project default

@@ -16,9 +16,6 @@ PATCH = 18  # pixels of 10 m; the camera stands in row 9, column 9, counted from
 FINE, COARSE = ("B02", "B03", "B04", "B08"), ("B05", "B06", "B07", "B8A", "B11", "B12")
 VIGOURS = np.array([0.6, 0.8, 1.0, 1.25, 1.6])  # factors on the leaf area at which reflectance is computed
 STEMS = 0.15  # of the standing leaf area at its height: stems among the leaves, once they are ripe [-]
-GROUPS = {  # crop: group of ``radar.GROUPS``
-    "corn": "maize", "rice": "rice", "winter_wheat": "small grain", "spring_wheat": "small grain",
-    "winter_barley": "small grain"}
 CODES = {  # crop: code of the map
     "winter_wheat": 1110, "spring_wheat": 1120, "corn": 1200, "rice": 1300, "winter_barley": 1510, "tomato": 2230,
     "soybean": 4100, "potato": 5100, "dry_beans": 7100, "sugar_beet": 8100, "alfalfa": 9100, "grass": 9120,
@@ -177,7 +174,7 @@ def backscatter(seed, place, growth, span):
         crop = seen["crop"].values[k]
         for code in np.unique(crop):
             here = crop == code
-            group = GROUPS.get(names.get(int(code), ""), "broad-leaved")
+            group = radar.GROUP_OF[names.get(int(code), "fallow")]
             power[:, k, here] = radar.backscatter(group, total[k, here], water[k, here], theta[k, here], angle[here],
                                                   flooded=_flooded(seen)[k, here])
     factors = radar.gains(rng, table["orbit"].tolist())

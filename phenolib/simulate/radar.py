@@ -39,15 +39,11 @@ GROUPS = {
     # Driven by NDVI, V₁ = V₂ = NDVI; numbers of Baghdadi et al. (2017) from memory, unverified.
     "ndvi": Plants("leaf", (0.0950, 0.5513), (0.0413, 1.1662)),
 }
-GROUP_OF = {  # crop of the calendar: group
-    "corn": "maize",
-    "soybean": "broad-leaved",
-    "dry beans": "broad-leaved",
-    "alfalfa": "broad-leaved",
-    "winter wheat": "small grain",
-    "spring wheat": "small grain",
-    "rice": "rice",
-}
+GROUP_OF = {  # crop of the landscape: group
+    "corn": "maize", "rice": "rice",
+    **dict.fromkeys(("winter_wheat", "spring_wheat", "winter_barley"), "small grain"),
+    **dict.fromkeys(("soybean", "dry_beans", "alfalfa", "tomato", "cotton", "sugar_beet", "potato", "grass", "water",
+                     "fallow"), "broad-leaved")}
 
 
 def decibel(power):

@@ -26,6 +26,10 @@ DOUBTFUL = 0.1  # share of values under −0.01 that makes the offset of a scene
 FINE = 512  # pixels a side on which the clear share of a box is counted at most
 
 
+class NoScenes(InputError):
+    """A catalogue holds nothing of what was asked for."""
+
+
 def open_stac(catalog, *, bbox=None, site=None, size=1000.0, dates=None, sensors=("sentinel-2",), collections=None,
               bands=None, resolution=10.0, crs=None, mask=CLEAR, chunks=None, missing="raise", boa_offset="auto",
               backscatter="auto", check=True):
@@ -86,14 +90,15 @@ def open_stac(catalog, *, bbox=None, site=None, size=1000.0, dates=None, sensors
         scenes = _probed(scenes, missing, skipped)
         _doubt(scenes)
     if not scenes:
-        raise InputError(f"{_shown(catalog)}: holds no scene of {' or '.join(sensors)} to read in this box and period "
+        problem = InputError if skipped else NoScenes  # scenes that could not be read may be there another time
+        raise problem(f"{_shown(catalog)}: holds no scene of {' or '.join(sensors)} to read in this box and period "
                          f"({found} found, {outside} outside the box, {len(skipped)} skipped); check the longitude "
                          "before the latitude, and the dates")
     grid = _grid_of(scenes, box, site, size, resolution, crs)
     inside = [scene for scene in scenes if _on_grid(scene, grid)]
     outside, scenes = outside + len(scenes) - len(inside), inside
     if not scenes:
-        raise InputError(f"{_shown(catalog)}: none of {found} scenes covers the box; give another box")
+        raise NoScenes(f"{_shown(catalog)}: none of {found} scenes covers the box; give another box")
     groups = _groups(scenes)
     cube = _cube(groups, wanted, keep, grid, chunks, missing)
     shares, cloudy = _shares(groups, keep, grid, missing, check)

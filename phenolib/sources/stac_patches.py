@@ -9,7 +9,7 @@ import pandas as pd
 
 from phenolib.errors import InputError
 from phenolib.sources import sentinel
-from phenolib.sources.stac import open_stac
+from phenolib.sources.stac import NoScenes, open_stac
 
 SIDE = 18  # pixels of 10 m; the site lies in row 9, column 9, counted from 0
 PRODUCTS = {  # name of the file: sensor, bands, pixel [m]
@@ -73,10 +73,10 @@ def _try(row, product, years, catalog, folder, attempts, options):
             time.sleep(WAIT * 2 ** (attempt - 1))
         try:
             patch = read(row, product, span, catalog, **options)
+        except NoScenes as error:
+            return result | {"state": "no scene", "why": str(error)}
         except InputError as error:
             reason = str(error)
-            if "no scene" in reason:
-                return result | {"state": "no scene", "why": reason}
             continue
         except Exception as error:  # the network: what it raises shares no base
             reason = f"{type(error).__name__}: {error}"
@@ -93,7 +93,7 @@ def read(row, product, span, catalog, **options):
     product  of ``PRODUCTS``
     span     first and last day
     catalog, options   as ``sources.stac.open_stac``
-    raises   InputError as ``open_stac``, and where no scene holds a value of the patch
+    raises   InputError as ``open_stac``; NoScenes where no scene holds a value of the patch
     """
     sensor, bands, pixel = PRODUCTS[product]
     side = SIDE * 10 // pixel
@@ -110,7 +110,7 @@ def read(row, product, span, catalog, **options):
     there = cube[[b for b in bands if b != "scl"]].to_array().notnull().any(("variable", "y", "x"))
     cube = cube.isel(time=np.flatnonzero(there.values))
     if not cube.sizes["time"]:
-        raise InputError(f"{row['site']}: no scene holds a value of the patch")
+        raise NoScenes(f"{row['site']}: no scene holds a value of the patch")
     cube = cube[list(bands)].drop_vars([c for c in cube.coords if c not in ("time", "y", "x", "spatial_ref")])
     cube = cube.isel(time=np.flatnonzero(~cube.indexes["time"].duplicated()))
     name, _ = product.rsplit("_", 1)

@@ -34,7 +34,7 @@ METHODS = {
     "whittaker": dict(method="whittaker"),
     "whittaker, automatic": dict(method="whittaker", smoothness="auto"),
     "double_logistic": dict(method="double_logistic"),
-    "double_logistic, gu": dict(method="double_logistic", form="gu"),
+    "double_logistic, beck": dict(method="double_logistic", form="beck"),
     "asymmetric_gaussian": dict(method="asymmetric_gaussian"),
     "harmonic": dict(method="harmonic"),
     "savgol": dict(method="savgol"),
