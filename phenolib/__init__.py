@@ -17,6 +17,7 @@ MODULES = (
     "bootstrap",
     "curves",
     "errors",
+    "fidelity",
     "files",
     "indices",
     "metrics",

@@ -120,23 +120,46 @@ def book(
 
 @app.command()
 def simulate(
-    out: Annotated[Path, typer.Option(help="Folder of the archive; it must be new or empty.")],
-    seed: Annotated[int, typer.Option(help="Another seed gives another landscape.")],
-    sites: Annotated[int | None, typer.Option(help="How many camera sites.", min=1)] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the archive; it must be new or empty.")] = None,
+    config: Annotated[Path | None, typer.Option(help="File of sizes and assumptions, see --show-config.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed gives another landscape.")] = None,
+    sites: Annotated[int | None, typer.Option(help="How many camera sites.")] = None,
     years: Annotated[str, typer.Option(metavar="A-B", help="First and last year, such as 2016-2022.")] = "",
+    scene: Annotated[str, typer.Option(metavar="TA1|TA2", help="Write one large area instead, as a catalogue.")] = "",
+    size: Annotated[str, typer.Option(metavar="ROWSxCOLUMNS", help="Of that area, in pixels of 10 m.")] = "4000x1000",
+    show_config: Annotated[bool, typer.Option("--show-config", help="Print the configuration and stop.")] = False,
 ):
-    """Write an archive of simulated cameras, flux sites and satellite patches whose true dates are known."""
+    """Write an archive of simulated instruments in one landscape whose true dates are known.
+
+    Options take the place of what the configuration says. A large area goes on where a run of it stopped.
+    """
     import os
 
     from phenolib import simulate as simulator
+    from phenolib.simulate import config as configuration
 
+    span = _years(years) if years else None
+    given = {"seed": seed, "sites": sites, "years": span}
+    chosen = configuration.read(config, **{name: value for name, value in given.items() if value is not None})
+    if show_config:
+        print(configuration.text(chosen), end="")
+        return
+    if out is None:
+        raise InputError("--out is missing; name a new folder for the archive")
+    if scene:
+        from phenolib.simulate import scenes
+
+        if sites is not None:
+            raise InputError(f"--sites {sites}: the scene {scene} has no sites; leave it out")
+        scenes.make(out, scene, years=span, size=_size(size), config=chosen)
+        print(f"scenes with known dates: {_shown(out)}")
+        return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out}: is there already; name a new folder")
-    span = _years(years) if years else None
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     made = [folder for folder in part.parents if not folder.exists()]
     try:
-        simulator.make_all(part, seed=seed, sites=sites, years=span)
+        simulator.make_all(part, chosen)
         if out.exists():
             out.rmdir()
         part.replace(out)
@@ -214,6 +237,15 @@ def _years(text):
     if span[0] > span[1]:
         raise InputError(f"--years {text}: the first year is after the last")
     return span
+
+
+def _size(text):
+    """(rows, columns) from "4000x1000"."""
+    try:
+        rows, columns = (int(n) for n in text.lower().split("x"))
+    except ValueError:
+        raise InputError(f"--size {text}: write rows and columns of pixels, such as 4000x1000") from None
+    return rows, columns
 
 
 def _remove(part, made):

@@ -116,20 +116,38 @@ def test_simulate_writes_an_archive_whole_or_not_at_all(project, command, monkey
     "The simulator gets its sizes, writes beside, and the folder appears when it is complete."
     given = {}
 
-    def make(folder, **sizes):
-        given.update(sizes)
+    def make(folder, config):
+        given.update(seed=config.seed, sites=config.sites, years=config.years, rain=config.rain)
         folder.mkdir(parents=True)
         (folder / "sites.csv").write_text("site")
-        if sizes["seed"] == 13:
+        if config.seed == 13:
             raise InputError("seed 13: unlucky")
 
     monkeypatch.setattr("phenolib.simulate.make_all", make)
     code, out, _ = command("simulate --out deep/new --seed 5 --sites 3 --years 2016-2018")
     assert (code, out) == (0, "an archive with known dates: deep/new\n")
-    assert given == {"seed": 5, "sites": 3, "years": (2016, 2018)}
+    assert given == {"seed": 5, "sites": 3, "years": (2016, 2018), "rain": 1.0}
     assert os.listdir("deep") == ["new"]
     assert command("simulate --out other/new --seed 13")[0] == 2
     assert not Path("other").exists()
+    Path("dry.yml").write_text("rain: 0.5\nseed: 4\n")
+    assert command("simulate --out dry --config dry.yml --sites 2")[0] == 0
+    assert given == {"seed": 4, "sites": 2, "years": (2016, 2022), "rain": 0.5}
+
+
+def test_a_configuration_is_shown_and_read_back(project, command):
+    "What --show-config prints is a configuration file; a wrong name or value in one is told in one line."
+    code, out, _ = command("simulate --show-config --seed 5")
+    Path("all.yml").write_text(out)
+    assert code == 0 and command("simulate --show-config --config all.yml")[1] == out and "seed: 5" in out
+    for text, words in (("rian: 2", "did you mean 'rain'"), ("rain: wet", "a number is expected"),
+                        ("rain: -1", "0 to 5"), ("years: [2020, 2018]", "the first is larger"),
+                        ("- 1", "lines such as"), ("a: [", "no YAML"),
+                        ("patch_years: [2001, 2002]", "outside years")):
+        Path("bad.yml").write_text(text)
+        code, _, err = command("simulate --out new --config bad.yml")
+        assert code == 2 and "bad.yml: " in err and words in err and len(err.strip().splitlines()) == 1
+    assert command("simulate --out new --config none.yml")[0] == 2 and not Path("new").exists()
 
 
 def test_years_are_read_as_a_span():

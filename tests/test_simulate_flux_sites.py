@@ -8,7 +8,7 @@ import pytest
 
 from phenolib import archive, metrics, phenology, simulate
 from phenolib.errors import InputError
-from phenolib.simulate import flux_sites
+from phenolib.simulate import catalogue, config, flux_sites
 from phenolib.sources import site_series
 
 
@@ -157,13 +157,12 @@ def test_both_parts_stand_in_one_archive(tmp_path):
     assert both.find_flux_site("BE-Lon") == "sim-flux1" and "sim-flux1" not in set(both.sites["site"])
 
 
-def test_all_parts_at_once(tmp_path):
-    "Every part is made with the years asked for; a size that cannot be made leaves nothing."
-    simulate.make_all(tmp_path / "all", seed=5, sites=2, years=(2018, 2018))
+def test_all_parts_at_once(tmp_path, monkeypatch):
+    "Every part is made with the years asked for; nothing else is left."
+    monkeypatch.setattr(catalogue, "AREAS", dict([*catalogue.AREAS.items()][:1]))
+    simulate.make_all(tmp_path / "all", config.make(seed=5, sites=2, squares=1, years=(2018, 2018)))
     found = archive.Archive(tmp_path / "all")
     assert {k: len(v) for k, v in found.kinds().items()} == {
-        "cameras": 2, "site_indices": 10, "site_gpp": 5, "patches": 8}
+        "cameras": 2, "site_indices": 10, "site_gpp": 5, "patches": 15, "soil": 2, "catalogue": 1}
     assert found.reference("site_gpp").events["season"].unique().tolist() == [2018]
-    with pytest.raises(InputError):
-        simulate.make_all(tmp_path / "none", seed=5, sites=0)
     assert [p.name for p in tmp_path.iterdir()] == ["all"]

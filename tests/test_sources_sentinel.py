@@ -121,3 +121,38 @@ def test_patch_without_a_name_or_bands_is_not_written(tmp_path):
     with pytest.raises(InputError, match="B04 holds 9.*cannot be stored"):
         sentinel.write_patch(tmp_path, patch.assign(B04=patch["B04"].fillna(0) + 9))
     assert list(tmp_path.iterdir()) == []
+
+
+def weather(place="field1"):
+    "Ten days of weather with a hole."
+    rng = np.random.default_rng(3)
+    names = {new: units for new, _, _, units, _ in sentinel.WEATHER.values()}
+    made = xr.Dataset({name: ("time", rng.uniform(0.1, 9, 10), {"units": units}) for name, units in names.items()},
+                      {"time": pd.date_range("2019-03-01", periods=10), "x": 575000.0, "y": 5622120.0},
+                      {"place": place, "product": "AgERA5_DAILY", "resolution": 1000})
+    made["rain"][4] = np.nan
+    return sentinel.with_crs(made, 32631)
+
+
+def test_weather_is_read_as_written(tmp_path):
+    "Daily weather comes back in its units; the file has those of AgERA5, one pixel a day, and stands beside patches."
+    made = weather()
+    path = sentinel.write_patch(tmp_path, made)
+    assert path.name == "AgERA5_DAILY_1000m_field1_32631_2019-03-01_2019-03-10.nc"
+    back = sentinel.read_patch(path)
+    assert set(back.data_vars) == set(made.data_vars) and back.sizes == {"time": 10}
+    for name in made.data_vars:
+        np.testing.assert_allclose(back[name], made[name], rtol=1e-6, atol=2e-5)
+        assert back[name].attrs["units"] == made[name].attrs["units"]
+    with xr.open_dataset(path, engine="h5netcdf", mask_and_scale=False) as raw:
+        assert raw["temperature_mean"].dims == ("timestamp", "y", "x") and raw["temperature_mean"].shape == (10, 1, 1)
+        assert {n: v.attrs["units"] for n, v in raw.data_vars.items()} == {
+            **dict.fromkeys(("temperature_mean", "temperature_min", "temperature_max", "dewpoint_temperature"), "K"),
+            "precipitation_flux": "mm d-1", "solar_radiation_flux": "J m-2 d-1", "vapour_pressure": "hPa",
+            "wind_speed": "m s-1"}
+        assert float(raw["precipitation_flux"][4, 0, 0]) == -9999
+    sentinel.write_patch(tmp_path, optical())
+    assert set(sentinel.read_place(tmp_path, "field1")) == {"weather", "optical"}
+    assert sentinel.write_patch(tmp_path / "again", weather()).read_bytes() == path.read_bytes()
+    with pytest.raises(InputError, match="the weather tells no place"):
+        sentinel.write_patch(tmp_path, made.drop_vars("x"))

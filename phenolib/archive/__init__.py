@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenolib.archive import flux_sites, patches
+from phenolib.archive import catalogues, flux_sites, patches, stations
 from phenolib.archive.downloads import MANIFEST, catalogue, fetch, get
 from phenolib.errors import InputError, near
 from phenolib.files import digest, home, inside, lock, sha256, write_json
@@ -23,9 +23,13 @@ PATTERNS = {  # for each kind: the first pattern that any file matches is taken
     "transitions": ("**/*transition_dates*.csv",),
     **flux_sites.PATTERNS,
     **patches.PATTERNS,
+    **stations.PATTERNS,
+    **catalogues.PATTERNS,
 }
-READERS = {"cameras": "phenocam", "transitions": "phenocam", **flux_sites.READERS, **patches.READERS}
-OPTIONS = {"cameras": ("columns",), "transitions": (), **dict.fromkeys((*flux_sites.KINDS, *patches.KINDS), ())}
+READERS = {"cameras": "phenocam", "transitions": "phenocam", **flux_sites.READERS, **patches.READERS,
+           **stations.READERS, **catalogues.READERS}
+OPTIONS = {"cameras": ("columns",), "transitions": (), **dict.fromkeys((*flux_sites.KINDS, *patches.KINDS), ()),
+           "soil": ("depths",), "catalogue": ("stac",)}
 ABOUT = ("title", "licence", "citation", "note")  # keys of archive.yml that are not kinds
 SITE_COLUMNS = ("site", "lon", "lat", "cluster", "crop", "split")
 # the five cameras that Zhao et al. (2022), doi:10.1016/j.rse.2022.113046, hold out for test
@@ -96,7 +100,7 @@ class Kind:
     licence: str = ""
 
 
-class Archive(flux_sites.FluxSites, patches.Patches):
+class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, catalogues.Catalogues):
     """Source files in a folder, described by archive.yml and sites.csv or recognised by their names.
 
     name     title of the archive, or the last part of its folder's path
@@ -109,7 +113,7 @@ class Archive(flux_sites.FluxSites, patches.Patches):
         self.base = base
         self.about, self.described = _description(self.root)
         self.name = str(name or self.about.get("title") or self.root.name)
-        if not self.kinds():
+        if not self.kinds() and not self._address:
             looked = [k.path for k in self.described.values() if k.path] or [p for v in PATTERNS.values() for p in v]
             raise InputError(f"archive '{self.name}' is empty: no file in it is named like {' or '.join(looked)}")
 
@@ -152,11 +156,14 @@ class Archive(flux_sites.FluxSites, patches.Patches):
         return path
 
     def hash(self, kinds=None):
-        """One sha256 over the bytes of the files (of some kinds, or all), the table of sites and the truth."""
+        """One sha256 over the bytes of the files (of some kinds, or all), the tables beside them and the truth."""
         kinds = self.kinds() if kinds is None else {k: self.kinds().get(k, []) for k in kinds}
         paths = {self.label(p): p for files in kinds.values() for p in files}
-        places = {flux_sites.TABLE if k in flux_sites.KINDS else "sites.csv" for k in kinds or ["cameras"]}
-        for path in (*(self.root / name for name in places), *(self.root / "truth" / f"{k}.csv" for k in kinds)):
+        places = {_table_of(k) for k in kinds or ["cameras"]}
+        beside = {p.with_name(name) for p in kinds.get("soil", []) for name in stations.BESIDE}
+        scenes = {p for c in kinds.get("catalogue", []) for p in c.parent.rglob("*")}
+        truth = {p for k in kinds for p in (self.root / "truth").glob(f"{k}*")}
+        for path in (*(self.root / name for name in places), *truth, *beside, *scenes):
             if path.is_file():
                 paths[self.label(path)] = path
         store = home() / "cache" / "hashes" / f"{digest(str(self.root))[:16]}.json"
@@ -261,9 +268,23 @@ class Archive(flux_sites.FluxSites, patches.Patches):
         best = sorted(table.itertuples(), key=lambda t: (t.veg_type != "AG", t.roi != "1000", t.roi))[0]
         return self._read(best.path)
 
+    def _there(self, name, names, lacks):
+        """The name if it is among names, else the simulated twin of it that is; or an error that says what it lacks."""
+        names, twins = sorted(set(names)), {}
+        if name not in names and "twin" in self.sites:
+            twins = {t: s for t, s in zip(self.sites["twin"], self.sites["site"]) if t and s in names}
+        if name not in names and name not in twins:
+            raise InputError(f"{lacks} in the archive '{self.name}'{near(name, names)}")
+        if name in twins:
+            print(f"{name}: the simulated twin '{twins[name]}' stands in")
+        return twins.get(name, name)
+
     def _read(self, path):
-        data = phenocam.read(path, **self.described.get("cameras", Kind()).options)
-        return self._with_licence(data, "cameras")
+        return self._with_licence(phenocam.read(path, **self._options("cameras")), "cameras")
+
+    def _options(self, kind):
+        """Options of the reader of a kind, as archive.yml gives them."""
+        return self.described.get(kind, Kind()).options
 
     def _with_licence(self, data, kind):
         licence = self.described.get(kind, Kind()).licence or self.about.get("licence", "")
@@ -325,6 +346,12 @@ class Archive(flux_sites.FluxSites, patches.Patches):
         return pd.DataFrame(rows)
 
 
+def _table_of(kind):
+    """The table of places that belongs to a kind."""
+    return (flux_sites.TABLE if kind in flux_sites.KINDS else catalogues.TABLE if kind in catalogues.KINDS else
+            "sites.csv")
+
+
 def _first_match(root, kind, patterns):
     """Files of the first pattern that any file matches; the truth and what is hidden are left out."""
 
@@ -363,9 +390,9 @@ def _kind(name, value):
         value = {"files": value}
     if not isinstance(value, dict):
         raise InputError(f"archive.yml: '{name}' is {value!r}; a path pattern such as phenocam/*_3day.csv is expected")
-    if name not in READERS:  # a catalogue, say: {stac: https://…, collections: […]}
-        rest = {k: value[k] for k in value if k not in Kind.__dataclass_fields__}
-        value = {**{k: v for k, v in value.items() if k not in rest}, "options": {**value.get("options", {}), **rest}}
+    # options may stand beside the path: {stac: https://…}
+    rest = {k: value[k] for k in value if k not in Kind.__dataclass_fields__ and k in OPTIONS.get(name, value)}
+    value = {**{k: v for k, v in value.items() if k not in rest}, "options": {**value.get("options", {}), **rest}}
     kind = {"reader": READERS.get(name, ""), **value}
     for what, given, known in (
         ("key", kind, Kind.__dataclass_fields__),

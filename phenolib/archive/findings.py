@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from phenolib.archive import Archive, flux_sites, patches
+from phenolib.archive import Archive, catalogues, flux_sites, patches, stations
 from phenolib.errors import InputError
 from phenolib.files import checkout
 from phenolib.sources import phenocam
@@ -72,17 +72,19 @@ def check(folder):
         rows.append(row)
         problems += wrong
         remarks += odd
+    elsewhere = {"catalogue"} if archive._address else set()
     for kind, described in archive.described.items():
-        if kind not in archive.kinds():
+        if kind not in archive.kinds() and kind not in elsewhere:
             problem = f"archive.yml: no file matches '{described.path}' of '{kind}'"
             problems.append(Finding(kind, "archive.yml", problem))
-    for table, name in (("sites", "sites.csv"), ("flux_sites", flux_sites.TABLE)):
+    for table, name in (("sites", "sites.csv"), ("flux_sites", flux_sites.TABLE), ("areas", catalogues.TABLE),
+                        ("soil_stations", stations.PROFILES)):
         try:
             getattr(archive, table)  # reads the table, and the header or the name of every file
         except InputError as error:  # a file that cannot be read is a finding of its own
             if not any(str(error) == p.problem for p in problems):
                 problems.append(Finding(table, name, str(error)))
-    usable = {row["kind"] for row in rows if row["wrong"] < row["files"]}
+    usable = {row["kind"] for row in rows if row["wrong"] < row["files"]} | elsewhere
     columns = ["kind", "files", "sites", "first", "last", "wrong"]
     return Findings(archive.name, pd.DataFrame(rows, columns=columns), problems, _chapters(usable),
                     remarks)
@@ -111,6 +113,14 @@ def _kind(archive, kind, paths):
                 sites.add(place)
                 dates += [first, last]
                 odd += remarks
+            elif kind in stations.KINDS:
+                names, first, last, remarks = stations.look(path, archive._options(kind))
+                sites |= set(names)
+                dates += [first, last]
+                odd += remarks
+            elif kind in catalogues.KINDS:
+                dates += catalogues.look(path)
+                sites |= set(archive.areas["name"])
         except InputError as error:
             wrong.append(Finding(kind, archive.label(path), str(error)))
         except OSError as error:

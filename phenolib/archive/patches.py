@@ -5,7 +5,6 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from phenolib.errors import InputError, near
 from phenolib.sources import sentinel
 
 KINDS = ("patches",)
@@ -39,7 +38,7 @@ class Patches:
         for path in self.kinds().get("patches", []):
             known = sentinel.NAME.fullmatch(path.name)
             if known:
-                rows.append({"place": known["place"], "kind": _kind(known["product"], float(known["resolution"])),
+                rows.append({"place": known["place"], "kind": kind_of(known["product"], float(known["resolution"])),
                              "path": path})
         table = pd.DataFrame(rows, columns=["place", "kind", "path"])
         kinds = ("optical", "radar", "crops", "weather")
@@ -53,15 +52,7 @@ class Patches:
         returns  dict of Datasets: optical, optical_20, radar, crops, weather, as far as there are files
         raises   InputError for a place without files
         """
-        names = set(self.patch_places["place"])
-        if place not in names:
-            twins = {}
-            if "twin" in self.sites:
-                twins = {t: s for t, s in zip(self.sites["twin"], self.sites["site"]) if t and s in names}
-            if place not in twins:
-                raise InputError(f"place '{place}' has no patches in the archive '{self.name}'{near(place, names)}")
-            print(f"{place}: the simulated twin '{twins[place]}' stands in")
-            place = twins[place]
+        place = self._there(place, self.patch_places["place"], f"place '{place}' has no patches")
         folders = {p.parent for p in self.kinds()["patches"] if f"m_{place}_" in p.name}
         found = {}
         for folder in sorted(folders):
@@ -69,7 +60,7 @@ class Patches:
         return {kind: self._with_licence(patch, "patches") for kind, patch in found.items()}
 
 
-def _kind(product, resolution):
+def kind_of(product, resolution):
     """What a product is, by its name; the 20 m file of Sentinel-2 alone has no red band, so it is no optical patch."""
     if product.startswith("S2"):
         return "optical" if resolution <= 10 else "optical_20"

@@ -12,17 +12,24 @@ from pathlib import Path
 
 from phenolib.errors import InputError
 from phenolib.files import digest, sha256, write_text
+from phenolib.simulate.config import DEFAULT
+from phenolib.simulate.config import make as configure
 
-PARTS = {name: f"phenolib.simulate.{name}" for name in ("cameras", "flux_sites", "patches")}
-SIZED = ("cameras", "patches")  # parts that have as many sites as asked for
+PARTS = {name: f"phenolib.simulate.{name}" for name in ("cameras", "flux_sites", "patches", "stations",
+                                                              "catalogue")}
+LAND = tuple(f"simulate/{name}.py" for name in ("calendar", "config", "landscape", "weather", "land", "ground",
+                                                "crops", "crop_tables"))
+VIEW = (*(f"simulate/{name}.py" for name in ("patches", "optics", "radar", "clouds", "orbits")), "simulate/prosail.nc",
+        "sources/sentinel.py")
 SOURCES = {  # the modules that decide on the bytes of a part; this one only hands on
-    "cameras": ("simulate/calendar.py", "simulate/cameras.py", "sources/phenocam.py", "curves/__init__.py",
+    "cameras": (*LAND, "simulate/cameras.py", "simulate/camera_view.py", "sources/phenocam.py", "curves/__init__.py",
                 "curves/engine.py", "curves/local.py", "curves/whittaker.py", "curves/functions.py"),
-    "flux_sites": ("simulate/calendar.py", "simulate/cameras.py", "simulate/flux_sites.py", "sources/site_series.py",
-                   "sources/tables.py"),
-    "patches": (*(f"simulate/{name}.py" for name in ("calendar", "cameras", "landscape", "patches", "weather", "land",
-                                                     "crops", "optics", "radar", "clouds", "orbits")),
-                "simulate/prosail.nc", "sources/sentinel.py"),
+    "flux_sites": ("simulate/calendar.py", "simulate/cameras.py", "simulate/landscape.py", "simulate/flux_sites.py",
+                   "sources/site_series.py", "sources/tables.py"),
+    "patches": (*LAND, *VIEW),
+    "catalogue": (*LAND, *VIEW, "simulate/scenes.py", "simulate/catalogue.py", "sources/stac_catalog.py"),
+    "stations": (*LAND, "simulate/patches.py", "simulate/stations.py", "sources/sentinel.py",
+                 "sources/soil_stations.py"),
 }
 
 
@@ -31,33 +38,38 @@ def parts():
     return list(PARTS)
 
 
-def make(part, folder, *, seed=7, **sizes):
+def make(part, folder, *, config=None, **changes):
     """Make one part of an archive in ``folder``: its files, its sites, its truth.
 
     part     one of ``parts()``
     folder   written into; made if absent
-    seed     the same seed and sizes give the same bytes
-    sizes    of the part, e.g. sites=60, years=(2016, 2022)
-    raises   InputError for an unknown part or a size out of range
+    config   ``config.Config``; the same gives the same bytes
+    changes  of values of the configuration, e.g. seed=3, sites=24, years=(2017, 2019); the flux sites, which are a
+             landscape of their own, take seed, sites and years alone
+    raises   InputError for an unknown part, an unknown value or one out of range
     """
     if part not in PARTS:
         raise InputError(f"archive part '{part}' is not known; there are {', '.join(PARTS)}")
-    import_module(PARTS[part]).make(Path(folder), seed=int(seed), **{k: v for k, v in sizes.items() if v is not None})
+    module = import_module(PARTS[part])
+    if part == "flux_sites":
+        module.make(Path(folder), **{"seed": config.seed if config else DEFAULT.seed, **changes})
+    else:
+        module.make(Path(folder), config=config or configure(**changes))
 
 
-def make_all(folder, *, seed=7, sites=None, years=None):
+def make_all(folder, config=DEFAULT):
     """Make every part of an archive in ``folder``.
 
     folder   made; it must not be there
-    sites    how many cameras, and patches around them; the other parts keep their sizes
-    years    first and last harvest year of every part
-    raises   InputError for a size out of range; then there is no such folder
+    config   seed, sizes and assumptions of every part; the flux sites keep their number, and their years where
+             ``years`` is the default
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.", suffix=".parts") as beside:
         for part in PARTS:
-            make(part, Path(beside) / part, seed=seed, years=years, **({"sites": sites} if part in SIZED else {}))
+            own = {"years": config.years} if part == "flux_sites" and config.years != DEFAULT.years else {}
+            make(part, Path(beside) / part, config=config, **own)
         join([Path(beside) / part for part in PARTS], folder)
 
 

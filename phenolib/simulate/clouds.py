@@ -16,7 +16,9 @@ PROBABILITY = {  # of cloud in each month, January first; project defaults, plau
     "delta": (0.60, 0.58, 0.55, 0.50, 0.50, 0.44, 0.45, 0.40, 0.40, 0.38, 0.48, 0.58),
     "valley": (0.55, 0.48, 0.42, 0.32, 0.22, 0.12, 0.06, 0.07, 0.10, 0.20, 0.40, 0.54),
     "north": (0.68, 0.66, 0.64, 0.60, 0.58, 0.54, 0.44, 0.44, 0.50, 0.58, 0.70, 0.70),
+    "flanders": (0.78, 0.70, 0.68, 0.60, 0.60, 0.58, 0.58, 0.58, 0.58, 0.66, 0.76, 0.79),
 }
+SHORTEST = 0.06  # least scale of a wave: the shortest are about 2π · 0.06 · reach / 3 long, 2.5 km; project default
 WHITE = {"B02": 0.62, "B03": 0.61, "B04": 0.62, "B05": 0.62, "B06": 0.63, "B07": 0.63, "B08": 0.63, "B8A": 0.63,
          "B11": 0.50, "B12": 0.38}  # reflectance of an opaque cloud, project defaults
 DIFFUSE = {"B02": 0.28, "B03": 0.21, "B04": 0.15, "B05": 0.13, "B06": 0.12, "B07": 0.11, "B08": 0.10, "B8A": 0.10,
@@ -75,7 +77,8 @@ def sky(rng, days, *, reach=20_000.0, persistence=0.45, waves=400):
     if not 0 <= persistence < 1 or reach <= 0:
         raise InputError(f"persistence = {persistence} must be 0-1, reach = {reach} above 0")
     normal = rng.standard_normal((2, waves))
-    scale = np.abs(rng.standard_normal(waves))  # a normal over the root of a χ² of one degree: exponential correlation
+    # a normal over the root of a χ² of one degree: exponential correlation, but for waves too short to be clouds
+    scale = np.maximum(np.abs(rng.standard_normal(waves)), SHORTEST)
     vectors = normal / scale * 3 / reach
     weights = rng.standard_normal((days.size, 2 * waves))
     for k, rho in enumerate(persistence ** np.diff(days), start=1):

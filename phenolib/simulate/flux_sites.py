@@ -11,7 +11,8 @@ from scipy.special import ndtr
 from phenolib.errors import InputError
 from phenolib.files import write_text
 from phenolib.simulate.calendar import Crop, Growth, growths, leaf_area, stream
-from phenolib.simulate.cameras import share_dates, table
+from phenolib.simulate.cameras import SHARES, table
+from phenolib.simulate.landscape import share_dates
 from phenolib.sources import site_series
 
 PLACES = (  # stand-ins for five public flux sites, of like place: site, twin, lon, lat, delay of the season [days],
@@ -91,8 +92,10 @@ def observe(seed, place, years):
     single = [LIGHT_USE[s.crop] * light * absorbed(a) for s, a in zip(seasons, area)]
     wild = volunteers(seed, place, seasons, day)
     clean = 2.0 * light * (BARE + absorbed(wild)) + np.sum(single, axis=0)
-    events = [dict(series=f"{place['site']}_GPP", site=place["site"], **event)
-              for event in share_dates(seasons, single, clean, epoch)]
+    spans = [(s.crop, s.harvest_year, peak, peak) for s, peak in zip(seasons, np.argmax(single, axis=1).tolist())]
+    events = [{**event, "series": f"{place['site']}_GPP", "site": place["site"],
+               "date": str((event["date"] + np.timedelta64(12, "h")).astype("datetime64[D]"))}
+              for event in share_dates(date.astype("datetime64[ns]"), clean, spans, SHARES, 0.0)]
     begin, end = str(date[shown][0]), str(date[shown][-1])
     events = [e for e in events if years[0] <= e["season"] <= years[1] and begin <= e["date"] <= end]
     uptake = tower(stream(seed, "flux_sites", place["site"], "tower"), clean[shown], date[shown])

@@ -169,7 +169,8 @@ def stress(water, soil, front, share):
     return k, asked / np.maximum(asked.sum(0), 1e-9), lost
 
 
-def step(water, soil, *, rain, temperature, evaporation, transpiration, uptake, dam, irrigation=0.0, seal=np.inf):
+def step(water, soil, *, rain, temperature, evaporation, transpiration, uptake, dam, irrigation=0.0, seal=np.inf,
+         outflow=np.inf):
     """Water of fields one day on, and the flows of that day; inflow − outflow = change of ``stored`` exactly.
 
     Precipitation below 0 °C lies as snow, which melts by 3 mm per °C and day. What stands on the surface enters the
@@ -185,6 +186,7 @@ def step(water, soil, *, rain, temperature, evaporation, transpiration, uptake, 
     dam            (field,) depth of water that the surface holds back [mm]
     irrigation     (field,) [mm d⁻¹]
     seal           (field,) most that may enter and leave the soil below a puddled layer [mm d⁻¹]
+    outflow        (field,) most that may drain from the lower layer: groundwater is near [mm d⁻¹]
     returns        Water; dict of (field,) evaporation, transpiration, runoff, drainage and deep (downward flow between
                    the layers) [mm d⁻¹]
 
@@ -216,7 +218,7 @@ def step(water, soil, *, rain, temperature, evaporation, transpiration, uptake, 
     theta -= taken / LAYERS
     drainage, deep = np.zeros_like(pond), np.zeros_like(pond)
     for _ in range(PARTS):
-        down, out = flows(theta, soil, seal)
+        down, out = flows(theta, soil, seal, outflow)
         theta[0] -= down / LAYERS[0]
         theta[1] += (down - out) / LAYERS[1]
         drainage, deep = drainage + out, deep + down
@@ -224,7 +226,7 @@ def step(water, soil, *, rain, temperature, evaporation, transpiration, uptake, 
         evaporation=evaporated + from_soil, transpiration=taken.sum(0), runoff=runoff, drainage=drainage, deep=deep)
 
 
-def flows(theta, soil, seal=np.inf):
+def flows(theta, soil, seal=np.inf, outflow=np.inf):
     """Flow from the upper to the lower layer and out of the lower in one part of a day. returns (field,) ×2 [mm]
 
     K is the geometric mean before and after a first guess of the flow, so that a wet coarse soil does not overshoot.
@@ -240,7 +242,7 @@ def flows(theta, soil, seal=np.inf):
     most = 0.25 * np.abs(theta[0] - theta[1]) * LAYERS[0]  # a quarter of what would make both alike
     matric = np.clip(matric, -most, most)
     room = np.clip(soil.saturated - theta, 0, None) * LAYERS
-    out = gravity[1]
+    out = np.minimum(gravity[1], outflow / PARTS)
     down = np.minimum(gravity[0] + matric, room[1] + out)
     return np.maximum(down, -np.minimum(room[0], 0.5 * (held[1] - out))), out
 

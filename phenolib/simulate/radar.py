@@ -35,14 +35,17 @@ GROUPS = {
     "maize": Plants("leaf", (0.018, 0.13), (0.0068, 0.22)),
     # Project defaults without a source, set near those of maize.
     "broad-leaved": Plants("leaf", (0.020, 0.14), (0.0065, 0.22)),
+    # Set to the level of one field of sugar beet in Flanders.
+    "upright broad-leaved": Plants("leaf", (0.055, 0.14), (0.0115, 0.22)),
     "rice": Plants("leaf", (0.018, 0.12), (0.0055, 0.18)),
     # Driven by NDVI, V₁ = V₂ = NDVI; numbers of Baghdadi et al. (2017) from memory, unverified.
     "ndvi": Plants("leaf", (0.0950, 0.5513), (0.0413, 1.1662)),
 }
 GROUP_OF = {  # crop of the landscape: group
     "corn": "maize", "rice": "rice",
+    **dict.fromkeys(("sugar_beet", "catch_crop"), "upright broad-leaved"),
     **dict.fromkeys(("winter_wheat", "spring_wheat", "winter_barley"), "small grain"),
-    **dict.fromkeys(("soybean", "dry_beans", "alfalfa", "tomato", "cotton", "sugar_beet", "potato", "grass", "water",
+    **dict.fromkeys(("soybean", "dry_beans", "alfalfa", "tomato", "cotton", "potato", "grass", "water",
                      "fallow"), "broad-leaved")}
 
 

@@ -35,8 +35,9 @@ WEATHER = {  # column: name, factor, offset, units, meaning
     "precipitation_flux": ("rain", 1, 0, "mm d-1", "precipitation"),
     "solar_radiation_flux": ("radiation", 1e-6, 0, "MJ m-2 d-1", "global radiation"),
     "vapour_pressure": ("vapour_pressure", 0.1, 0, "kPa", "vapour pressure"),
-    "wind_speed": ("wind", 1, 0, "m s-1", "wind speed"),
+    "wind_speed": ("wind", 1, 0, "m s-1", "wind speed at 10 m"),
 }
+FILE_UNITS = {"degC": "K", "MJ m-2 d-1": "J m-2 d-1", "kPa": "hPa"}  # units of weather in files, where they are others
 MAPS = {"CT": ("crop", "crop type, code of the data set; 0: not labelled"),
         "LC": ("land_cover", "land cover, code of the data set; 0: not labelled"),
         "IRR": ("irrigation", "irrigation, code of the data set; 0: not labelled")}
@@ -272,11 +273,11 @@ def write_patch(folder, patch, *, first=None, last=None):
     """Writes a patch in the layout that ``read_patch`` reads: the same file for the same patch.
 
     folder   made if absent
-    patch    Dataset as ``read_patch`` gives it, of Sentinel-1 or Sentinel-2 or a crop map, with its attributes and
-             spatial_ref
+    patch    Dataset as ``read_patch`` gives it, of Sentinel-1 or Sentinel-2, a crop map or weather, with its attributes
+             and spatial_ref; weather also with the scalar coordinates x, y of the place [m]
     first, last   dates in the name; default: of the patch; a crop map needs them
     returns  Path
-    raises   InputError for a patch without bands, place, product or resolution
+    raises   InputError for a patch without bands, place, product or resolution, or weather that tells no place
     """
     missing = [a for a in ("place", "product", "resolution") if not patch.attrs.get(a)]
     if missing:
@@ -288,8 +289,10 @@ def write_patch(folder, patch, *, first=None, last=None):
             power = patch[name].where(patch[name] > 0)
             stored[name.upper()] = _whole(10 * np.log10(power) / SCALE, np.int32, name)
     maps = {old: patch[new].astype(np.uint16).drop_attrs() for old, (new, _) in MAPS.items() if new in patch}
-    if not stored and not maps:
-        raise InputError("the patch has neither optical bands (B02 …) nor backscatter (vv, vh), and no crop map")
+    sky = {} if stored or maps else _sky(patch)
+    if not stored and not maps and not sky:
+        raise InputError("the patch has neither optical bands (B02 …) nor backscatter (vv, vh), and no crop map or "
+                         "weather")
     for name in stored:
         stored[name].attrs = {"_FillValue": stored[name].dtype.type(0), "scale_factor": SCALE}
     if "scl" in patch:
@@ -300,8 +303,8 @@ def write_patch(folder, patch, *, first=None, last=None):
     if None in (first or days[0], last or days[-1]):
         raise InputError("a crop map tells no dates; give first and last for the name of its file")
     attributes = {k: patch.attrs[k] for k in ("tile",) if patch.attrs.get(k)}
-    whole = xr.Dataset({**stored, **maps}, attrs={**attributes, "location_id": patch.attrs["place"], "epsg": epsg,
-                                      "resolution": patch.attrs["resolution"]})
+    whole = xr.Dataset({**stored, **maps, **sky}, attrs={**attributes, "location_id": patch.attrs["place"],
+                                                         "epsg": epsg, "resolution": patch.attrs["resolution"]})
     whole = whole.drop_vars("spatial_ref", errors="ignore")
     whole = whole.rename(time="timestamp") if "time" in whole.dims else whole
     path = Path(folder) / (f"{patch.attrs['product']}_{patch.attrs['resolution']}m_{patch.attrs['place']}_{epsg}_"
@@ -312,6 +315,22 @@ def write_patch(folder, patch, *, first=None, last=None):
     with atomic(path) as part:
         whole.to_netcdf(part, engine="h5netcdf", encoding=encoding)
     return path
+
+
+def _sky(patch):
+    """Weather of a patch as files hold it: (time, y, x) of one pixel, −9999 for missing."""
+    known = {old: facts for old, facts in WEATHER.items() if facts[0] in patch}
+    if not known:
+        return {}
+    if not all(axis in patch.coords and patch[axis].ndim == 0 for axis in SPACE):
+        raise InputError("the weather tells no place; give it the scalar coordinates x and y [m]")
+    placed = patch[[facts[0] for facts in known.values()]].expand_dims(SPACE).transpose("time", *SPACE)
+    found = {}
+    for old, (new, factor, offset, units, _) in known.items():
+        values = (placed[new].values - offset) / factor
+        found[old] = placed[new].copy(data=np.where(np.isnan(values), -9999, values).astype(np.float32))
+        found[old].attrs = {"units": FILE_UNITS.get(units, units), "_FillValue": np.float32(-9999)}
+    return found
 
 
 def _whole(values, kind, name):

@@ -14,6 +14,7 @@ Reflectance is stored as uint16 digital numbers,
 with 0 for missing, and backscatter as float32 with NaN for missing. The same scenes give the same bytes.
 """
 
+import json
 import os
 import re
 import shutil
@@ -36,7 +37,7 @@ REFLECTANCE = re.compile(r"B(0[1-9]|8A|1[12])")
 RADAR = re.compile(r"(vv|vh)(_db)?")
 SCALE, SHIFT = 1e-4, 1000  # reflectance per digital number; digital numbers added from baseline 04.00 on
 CLOUDS = (3, 8, 9, 10)  # classes of scl that count as cloud cover
-BLOCK = 512  # pixels a side of a block of a GeoTIFF
+BLOCK = 512  # pixels a side of a block of a GeoTIFF at most
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 
 
@@ -70,7 +71,9 @@ def write_catalog(folder, scenes, *, title="Sentinel scenes", licence="other", o
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
     try:
-        _write(part, scenes, title, licence)
+        for scene in scenes:
+            write_scene(part, scene)
+        write_index(part, title=title, licence=licence)
         mask = os.umask(0)
         os.umask(mask)
         part.chmod(0o777 & ~mask)
@@ -86,41 +89,67 @@ def write_catalog(folder, scenes, *, title="Sentinel scenes", licence="other", o
     return folder / "catalog.json"
 
 
-def _write(folder, scenes, title, licence):
-    written = {}
-    for scene in scenes:
-        parts = [scene] if isinstance(scene, xr.Dataset) else list(scene)
-        sensor, item = _item(parts)
-        known = written.setdefault(sensor, [])
-        if any(item["id"] == other["id"] for other in known):
-            raise InputError(f"{item['id']}: two scenes have this name; give each its own attrs['id']")
-        place = folder / COLLECTIONS[sensor][0] / item["id"]
-        place.mkdir(parents=True)
-        for name, values, transform, crs, nodata in _rasters(parts, item):
-            write_cog(place / f"{name}.tif", values, transform, crs, nodata)
-        write_json(place / f"{item['id']}.json", item)
-        known.append({k: item[k] for k in ("id", "bbox")} | {"datetime": item["properties"]["datetime"]})
-    if not written:
+def write_scene(folder, scene):
+    """Write one scene into the folder of a catalogue; its own folder appears when all of it is there.
+
+    folder   of the catalogue
+    scene    as one of ``write_catalog``
+    returns  Path of the scene's folder
+    raises   InputError as ``write_catalog``
+    """
+    parts = [scene] if isinstance(scene, xr.Dataset) else list(scene)
+    sensor, item = _item(parts)
+    place = scene_folder(folder, sensor, item["id"])
+    if place.exists():
+        raise InputError(f"{item['id']}: two scenes have this name; give each its own attrs['id']")
+    beside = place.with_name(f".{place.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    for name, values, transform, crs, nodata in _rasters(parts, item):
+        write_cog(beside / f"{name}.tif", values, transform, crs, nodata)
+    write_json(beside / f"{item['id']}.json", item)
+    return beside.replace(place)
+
+
+def scene_folder(folder, sensor, name):
+    """Where the scene of a sensor ("sentinel-2", "sentinel-1") lies in the folder of a catalogue."""
+    return Path(folder) / COLLECTIONS[sensor][0] / name
+
+
+def write_index(folder, *, title="Sentinel scenes", licence="other"):
+    """Write the collections and catalog.json over the scenes that lie in the folder of a catalogue.
+
+    folder, title, licence   as ``write_catalog``
+    returns                  Path of catalog.json
+    raises                   InputError where there is no scene
+    """
+    folder, sensors = Path(folder), []
+    for sensor in COLLECTIONS:
+        paths = scene_folder(folder, sensor, ".").glob("[!.]*/*.json")  # what begins with a dot is not whole
+        items = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        if items:
+            sensors.append(sensor)
+            _write_collection(folder, sensor, items, licence)
+    if not sensors:
         raise InputError("there are no scenes to write; give at least one Dataset (y, x)")
-    sensors = sorted(written, reverse=True)
-    for sensor in sensors:
-        _write_collection(folder, sensor, written[sensor], licence)
     write_json(folder / "catalog.json", {
         "type": "Catalog", "stac_version": VERSION, "id": re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-"),
         "title": title, "description": title,
         "links": [_link("root", "./catalog.json"),
                   *(_link("child", f"./{COLLECTIONS[s][0]}/collection.json") for s in sensors)]})
+    return folder / "catalog.json"
 
 
 def _write_collection(folder, sensor, items, licence):
     name, about = COLLECTIONS[sensor]
-    items = sorted(items, key=lambda item: (item["datetime"], item["id"]))
+    items = sorted(items, key=lambda item: (item["properties"]["datetime"], item["id"]))
+    moments = [item["properties"]["datetime"] for item in items]
     west, south, east, north = zip(*(item["bbox"] for item in items))
     write_json(folder / name / "collection.json", {
         "type": "Collection", "stac_version": VERSION, "id": name, "title": name, "description": f"{about}, {sensor}",
         "license": licence,
         "extent": {"spatial": {"bbox": [[min(west), min(south), max(east), max(north)]]},
-                   "temporal": {"interval": [[items[0]["datetime"], items[-1]["datetime"]]]}},
+                   "temporal": {"interval": [[moments[0], moments[-1]]]}},
         "links": [_link("root", "../catalog.json"), _link("parent", "../catalog.json"),
                   *(_link("item", f"./{item['id']}/{item['id']}.json", "application/geo+json") for item in items)]})
 
@@ -129,11 +158,11 @@ def write_cog(path, values, transform, crs, nodata, *, overviews="AVERAGE"):
     """Write one raster as a Cloud-Optimized GeoTIFF, losslessly, the same bytes for the same values.
 
     path       the file
-    values     (y, x) uint8, uint16 or float32
+    values     (y, x) uint8, uint16, int32 or float32
     transform  Affine of the top left corner
     crs        coordinate system
     nodata     the number that stands for missing
-    overviews  how smaller copies are made; classes (uint8) always take the nearest
+    overviews  how smaller copies are made; classes (uint8) and numbers (int32) always take the nearest
     """
     import rasterio
     import rasterio.shutil
@@ -146,8 +175,8 @@ def write_cog(path, values, transform, crs, nodata, *, overviews="AVERAGE"):
             file.write(values, 1)
         with memory.open() as file:
             rasterio.shutil.copy(file, path, driver="COG", compress="DEFLATE", level=6, predictor="YES",
-                                 blocksize=BLOCK, num_threads=1,
-                                 overview_resampling="NEAREST" if values.dtype == np.uint8 else overviews)
+                                 blocksize=min(BLOCK, -(-max(values.shape) // 128) * 128), num_threads=1,
+                                 overview_resampling="NEAREST" if values.dtype in (np.uint8, np.int32) else overviews)
 
 
 def _item(parts):
