@@ -17,7 +17,8 @@ from phenolib.simulate.crops import CROPS
 from phenolib.sources import phenocam
 
 SHARES = (5, 10, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90)  # per cent of the amplitude at which the truth is kept
-DEPTH = (0.085, 0.13)  # greenness of a closed canopy above the ground's, project default
+AGEING = 25.0  # days in which leaves lose 63 % of what they lose with age, from ten days after half of the leaf area
+DEPTH = (0.065, 0.13)  # greenness of a closed canopy above the ground's, project default
 TASSEL = {"corn": 0.018}  # what flowering takes away
 LEAST = 0.02  # greenness above the higher of both minima that makes a season
 CAMERA = (135.0, 135.0)  # from the north-west corner of the map of a site [m]: in the middle of its pixel
@@ -107,8 +108,7 @@ def greenness(place, growth, config):
         half = first + int(np.argmax(area[days] >= area[days].max() / 2))
         turned = np.maximum.accumulate(np.where(days >= half, brown[days], 0))
         sooner = np.interp(days + lead, days, turned)
-        full = first + int(np.argmax(turned >= 0.5)) if turned[-1] >= 0.5 else last
-        age = np.clip((days - half - 20) / max(full - half, 30), 0, 1)
+        age = -np.expm1(-np.clip(days - half - 10, 0, None) / AGEING)
         top[days] = np.where(days < half, 1 - brown[days], (1 - sooner) * (1 - ageing * age))
         depth[days] = own
         flower[days] = TASSEL.get(crop, 0.0) * growth["flowering"].values[days]
@@ -133,9 +133,9 @@ def instrument(draw, place, clean, day, epoch):
     if place.lat > 38:
         for start in np.flatnonzero(draw.random(day.size) < 0.03 * np.clip(winter - 0.4, 0, 1)):
             snow[start : start + 2 + int(draw.exponential(6))] = True
-    weather = np.zeros(day.size)
+    weather, unrest = np.zeros(day.size), 0.0022 * np.exp(0.35 * draw.standard_normal())
     for k in range(1, day.size):
-        weather[k] = 0.75 * weather[k - 1] + 0.0022 * draw.standard_normal()
+        weather[k] = 0.75 * weather[k - 1] + unrest * draw.standard_normal()
     values = np.where(snow, 0.333 + 0.004 * draw.standard_normal(day.size), clean + weather)
     odd = draw.random(day.size) < 0.012
     values = values + np.where(odd, draw.normal(-0.02, 0.02, day.size), 0)
