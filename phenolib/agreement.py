@@ -71,8 +71,8 @@ def crossing(time, value, trough, peak, share):
         return np.datetime64("NaT", "ns")
     k = int(np.argmax(way >= level))
     part = (level - way[k - 1]) / (way[k] - way[k - 1])
-    i, j = trough + step * (k - 1), trough + step * k
-    return time[i] + (part * (time[j] - time[i]).astype(float)).astype("timedelta64[ns]")
+    before, after = (np.datetime64(time[trough + step * i], "ns") for i in (k - 1, k))
+    return before + (part * (after - before).astype(float)).astype("timedelta64[ns]")
 
 
 def beside_truth(found, truth, *, within=45.0):

@@ -87,3 +87,11 @@ def test_reasons_say_what_was_seen():
     words = agreement.reasons(events, seen, pd.DataFrame({"site": ["a"], "peak": [TIME[180]]}))
     assert words[0].startswith("gap: 0 %") and words[1].startswith("two rises")
     assert words[2] == "no season of ours" and words[3].startswith("observations there: 1.0 of")
+
+
+@pytest.mark.parametrize("unit", ["s", "us", "ns"])
+def test_a_crossing_lies_between_days_in_any_unit_of_time(unit):
+    "Half of the way from 0 to 1 within a day is noon, whatever unit the dates are kept in."
+    time = np.array(["2020-03-01", "2020-03-02"], f"datetime64[{unit}]")
+    assert agreement.crossing(time, np.array([0.0, 1.0]), 0, 1, 0.5) == np.datetime64("2020-03-01T12:00")
+    assert agreement.crossing(time, np.array([1.0, 0.0]), 1, 0, 0.25) == np.datetime64("2020-03-01T18:00")

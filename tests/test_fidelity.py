@@ -10,6 +10,7 @@ import xarray as xr
 from phenolib import fidelity, files
 from phenolib.archive import Archive
 from phenolib.errors import InputError
+from phenolib.fidelity import __main__ as command
 from phenolib.sources import phenocam, sentinel
 
 REAL = os.environ.get("PHENOLIB_ARCHIVE")
@@ -99,8 +100,8 @@ def test_looks_and_shared_speckle_are_found(table):
     one = rng.gamma(4, 1 / 4, (400, 12, 13))
     both = (one[:, :, 1:] + one[:, :, :-1]) / 2  # shared along the rows, not along the columns
     power = xr.DataArray(both.reshape(400, -1).T, {"time": pd.date_range("2020", periods=400)}, ("pixel", "time"))
-    spread, shared = fidelity.speckle(power, np.argwhere(np.ones((12, 12), bool)))
-    assert fidelity.looks(spread) == pytest.approx(8, rel=0.05) and shared == pytest.approx(0.25, abs=0.03)
+    spread, shared = fidelity.patches.speckle(power, np.argwhere(np.ones((12, 12), bool)))
+    assert fidelity.patches.looks(spread) == pytest.approx(8, rel=0.05) and shared == pytest.approx(0.25, abs=0.03)
 
 
 def test_trend_of_a_field_is_no_speckle():
@@ -110,8 +111,8 @@ def test_trend_of_a_field_is_no_speckle():
     together = np.exp(np.sin(np.arange(200) / 9))
     power = own * together * rng.gamma(4.4, 1 / 4.4, (64, 200))
     power = xr.DataArray(power, {"time": pd.date_range("2020", periods=200)}, ("pixel", "time"))
-    spread, _ = fidelity.speckle(power, np.argwhere(np.ones((8, 8), bool)))
-    assert fidelity.looks(spread) == pytest.approx(4.4, rel=0.05)
+    spread, _ = fidelity.patches.speckle(power, np.argwhere(np.ones((8, 8), bool)))
+    assert fidelity.patches.looks(spread) == pytest.approx(4.4, rel=0.05)
 
 
 def test_ripe_canopy_is_told_from_stubble():
@@ -119,8 +120,8 @@ def test_ripe_canopy_is_told_from_stubble():
     day = DAYS.day_of_year.to_numpy()
     value = np.select([day < 180, day < 190, day < 206, day < 250], [0.85, 0.55, 0.3, 0.15], 0.8)
     field = xr.DataArray(value, {"time": DAYS}, ("time",))
-    assert fidelity.ripe_ndvi(field) == (0.3, 0.15)
-    assert np.isnan(fidelity.ripe_ndvi(field * 0.2)).all()
+    assert fidelity.patches.ripe_ndvi(field) == (0.3, 0.15)
+    assert np.isnan(fidelity.patches.ripe_ndvi(field * 0.2)).all()
 
 
 def test_fields_are_connected_pieces_without_their_edges():
@@ -128,7 +129,7 @@ def test_fields_are_connected_pieces_without_their_edges():
     labels = xr.DataArray(np.zeros((12, 24), int), dims=("y", "x"))
     labels[1:11, 1:8] = labels[1:11, 9:16] = 1110
     labels[1:4, 18:22] = 1200
-    found = list(fidelity.fields(labels, 8, "here"))
+    found = list(fidelity.patches.fields(labels, 8, "here"))
     assert [(crop, int(mask.sum())) for crop, mask, _ in found] == [("winter wheat", 40), ("winter wheat", 40)]
 
 
@@ -138,7 +139,7 @@ def test_clear_dates_and_gaps(tmp_path):
     seen[::2] = 4
     seen[20] = 9  # 10 April
     optical, *_ = square("one", np.random.default_rng(0), scl=seen)
-    found = fidelity.summary(fidelity.clear_dates({"optical": optical}, "one"))
+    found = fidelity.summary(fidelity.patches.clear_dates({"optical": optical}, "one"))
     assert only(found, "clear dates, share", month=7)["value"] == pytest.approx(0.5, abs=0.1)
     assert only(found, "clear dates of a month, mean", month=7)["value"] == 3
     assert only(found, "gap between clear dates, median", month=7)["value"] == 10
@@ -166,7 +167,7 @@ def test_spread_within_and_between_sites():
     day = 150 + 10 * rng.standard_normal(200)[site] + 5 * rng.standard_normal(800)
     dates = pd.DataFrame({"site": site, "season": year,
                           "sos50": pd.to_datetime(year.astype(str)) + pd.to_timedelta(day, "D")})
-    found = fidelity.summary(fidelity.spread(dates, "sos50", "corn"), draws=20)
+    found = fidelity.summary(fidelity.cameras.spread(dates, "sos50", "corn"), draws=20)
     assert only(found, "camera SOS50, SD within sites", "corn")["value"] == pytest.approx(5, rel=0.05)
     assert only(found, "camera SOS50, robust SD within sites", "corn")["value"] == pytest.approx(5, rel=0.15)
     assert only(found, "camera SOS50, mean of a site, SD", "corn")["value"] == pytest.approx(np.hypot(10, 2.5), rel=0.1)
@@ -193,6 +194,37 @@ def test_progress_of_fields_and_of_weekly_reports_agree(tmp_path):
     weeks.drop(columns="Stage").to_csv(tmp_path / "crop_progress.csv", index=False)
     with pytest.raises(InputError, match="crop_progress.csv: the column 'Stage' is missing"):
         fidelity.read_progress(tmp_path / "crop_progress.csv")
+
+
+def test_fields_stand_beside_reports():
+    "True dates of fields of a climate become stages: half brown is dropping leaves; what did not come is left out."
+    days = np.array([[120, 130, 260, 270, 280], [110, 121, 255, 266, 270]], "timedelta64[D]")
+    names = ["sowing", "emergence", "t_sen", "ripe", "harvest"]
+    dates = pd.DataFrame(np.datetime64("2020-01-01", "ns") + days, columns=names)
+    dates = dates.assign(site="a", field=[0, 1], climate=["midwest", "delta"], crop="dry_beans", season=2020)
+    dates.loc[0, "harvest"] = pd.NaT
+    found = fidelity.of_fields(dates, "midwest")
+    assert dict(zip(found["stage"], found["date"].dt.day_of_year)) == {
+        "planted": 121, "emerged": 131, "dropping leaves": 261, "mature": 271}
+    assert set(found["crop"]) == {"dry beans"} and set(found["year"]) == {2020}
+    assert len(fidelity.of_fields(dates)) == 9
+
+
+def test_distances_of_months(table):
+    "VH moved by 3 dB in one month: the median stays 0, the largest distance and its month are told."
+    other = table.copy()
+    other.loc[(other["what"] == "VH") & (other["crop"] == "maize") & (other["month"] == 5), "value"] -= 3
+    found = fidelity.distances(fidelity.compare(table, other)).set_index(["band", "crop"]).loc["VH", "maize"]
+    assert found["median"] == 0 and found["largest"] == pytest.approx(3) and found["month"] == 5
+    assert found["n"] == 12 and found["within"] == pytest.approx(11 / 12) and found["unit"] == "dB"
+
+
+def test_a_row_is_what_a_record_wants(table):
+    "A row gives value, unit in words, interval and n; one that is not there gives the reason."
+    found = fidelity.result(table, "camera longest gap, median")
+    assert found["value"] == 3 and found["unit"] == "days" and found["n"] == 6 and len(found["interval"]) == 2
+    none = fidelity.result(table, "VH", "oak", 7)
+    assert none["value"] is None and none["why"] == "the archive has no VH of oak in month 7"
 
 
 def test_places_are_chosen_by_the_beginning_of_their_name(made, table):
@@ -243,11 +275,11 @@ def test_a_file_that_is_no_table_is_refused(tmp_path):
 def test_command_prints_the_comparison(made, table, tmp_path, capsys):
     "The command writes the table and prints it beside another one; a wrong folder is one line and status 2."
     path = tmp_path / "t.csv"
-    fidelity.main([str(made.root), "--out", str(path), "--source", "CC0"])
-    fidelity.main([str(made.root), "--against", str(path)])
+    command.main([str(made.root), "--out", str(path), "--source", "CC0"])
+    command.main([str(made.root), "--against", str(path)])
     assert "camera amplitude, median" in capsys.readouterr().out
     with pytest.raises(SystemExit) as stop:
-        fidelity.main([str(tmp_path / "nowhere")])
+        command.main([str(tmp_path / "nowhere")])
     assert stop.value.code == 2 and "there is no such folder" in capsys.readouterr().err
 
 
@@ -258,7 +290,7 @@ def test_published_table_names_its_sources():
     for word in ("PhenoCam", "CC BY 4.0", "Copernicus Sentinel", "MIT", "USDA", "public domain"):
         assert word in text
     assert "/work" not in text and "/home" not in text
-    real = fidelity.read(PUBLISHED)
+    real = fidelity.read()
     assert real.columns.tolist() == fidelity.COLUMNS and not real.duplicated(fidelity.KEYS).any()
     assert only(real, "VH change from March to May", "winter wheat")["value"] < -4
 

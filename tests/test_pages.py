@@ -87,6 +87,16 @@ def test_a_run_on_real_files_stands_in_the_real_column(write):
     assert lines(write(runs), "results.md", "| mead2 ")[0].split(" | ")[4:7] == ["–", "–", "41"]
 
 
+def test_what_a_chapter_simulates_is_never_real(write):
+    "A number of series that a chapter makes itself stays out of the real column, from this build and from a kept run."
+    rows = {"mae": result(2.1), "planted": result(1.7, simulated=True)}
+    built = (write({CHAPTER: run("/my/cameras", rows)}) / "results.md").read_text()
+    assert "2.1" in built and "1.7" not in built
+    kept_rows = rows | {"planted": result(9.9, simulated=True)}
+    built = (write({CHAPTER: run("simulated", rows)}, real=kept("phenocam", kept_rows)) / "results.md").read_text()
+    assert "1.7" in built and "9.9" not in built
+
+
 def test_no_value_is_shown_with_its_reason(write):
     "A record without a value says why, and earns nothing."
     runs = {CHAPTER: run(results={"ndvi_mae": result(None, why="no reference | here", published_id=MAE)})}
@@ -254,7 +264,7 @@ def test_built_results_hide_nothing(html):
     "All numbers of the studies stand on the page: those compared and, folded, those that wait."
     titles = [s.get_text(" ", strip=True) for s in html["results"].select("details summary")]
     counts = [int(title.split("(")[1].split(")")[0]) for title in titles]
-    assert counts == [181, 31, 28, 9]
+    assert counts == [185, 31, 28, 9]
     assert "abstract and summary only" in html["results"].get_text()
 
 

@@ -47,6 +47,16 @@ def test_files_are_an_archive_of_patches(made):
     assert -16 < float(level["vv"].median()) < -6 and 5 < float((level["vv"] - level["vh"]).median()) < 14
 
 
+def test_truth_has_the_dates_of_every_field(made):
+    "Each field has a row a harvest year that it was sown for, its dates in order; the archive reads them."
+    found = Archive(made).field_dates
+    assert set(found["season"]) == {2019} and set(found["climate"]) == {"midwest", "northwest", "flanders"}
+    days = found[["sowing", "emergence", "t_sen", "ripe", "harvest"]]
+    steps = days.diff(axis=1).iloc[:, 1:].stack().dropna()
+    assert (steps >= pd.Timedelta(0)).all() and days["sowing"].notna().all() and days["harvest"].notna().mean() > 0.8
+    assert not found.duplicated(["site", "field", "season"]).any()
+
+
 def test_pictures_show_the_planted_seasons(made):
     "The NDVI of the camera's field is half up within 25 days of the green leaves, and the crop map names its crop."
     found, truth = Archive(made), pd.read_csv(made / "truth" / "patches.csv", parse_dates=["date"])

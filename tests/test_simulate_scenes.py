@@ -12,7 +12,7 @@ import xarray as xr
 from phenolib import phenology
 from phenolib.__main__ import main
 from phenolib.errors import InputError
-from phenolib.simulate import catalogue, config, scenes
+from phenolib.simulate import catalogue, config, parcels, scenes
 from phenolib.sources import sentinel
 from phenolib.sources.stac import open_stac
 
@@ -22,7 +22,7 @@ TINY = dict(size=(160, 140), config=SMALL, years=(2020, 2020), dates=2)
 
 @pytest.fixture(scope="module")
 def area():
-    return scenes.around("test", -90.0, 36.0, (560, 180), "delta")
+    return parcels.around("test", -90.0, 36.0, (560, 180), "delta")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def files(folder):
 def test_noise_belongs_to_places():
     "Two windows that overlap have the same noise where they do, another draw another, and its variance is 1."
     def draw(row, column, shape):
-        noise = scenes.Noise(1, "key", row=row, column=column)
+        noise = parcels.Noise(1, "key", row=row, column=column)
         return noise.standard_normal(shape), noise.standard_normal(shape)
 
     whole, second = draw(-20, 90, (2, 300, 280))
@@ -55,12 +55,12 @@ def test_noise_belongs_to_places():
 
 def test_windows_of_the_land_agree(area):
     "Parcels, vigour and brightness of a window are those of the whole area; the vigour spreads as it is told to."
-    whole, middles = scenes.parcels(3, area, *area.whole)
+    whole, middles = parcels.lay_out(3, area, *area.whole)
     window = slice(70, 230), slice(30, 170)
-    part, some = scenes.parcels(3, area, *window)
+    part, some = parcels.lay_out(3, area, *window)
     assert (whole[window] == part).all() and {n: middles[n] for n in some} == some
-    factor = scenes.smooth(3, "vigour", area, *area.whole, sd=0.12, reach=4)
-    assert (factor[window] == scenes.smooth(3, "vigour", area, *window, sd=0.12, reach=4)).all()
+    factor = parcels.smooth(3, "vigour", area, *area.whole, sd=0.12, reach=4)
+    assert (factor[window] == parcels.smooth(3, "vigour", area, *window, sd=0.12, reach=4)).all()
     assert abs(np.log(factor).std() / 0.12 - 1) < 0.1
 
 
@@ -68,18 +68,18 @@ def test_parcels_are_a_mosaic(area):
     "Rectangles of 4 to 64 ha fill the quarter sections but for roads, and none lies on another."
     pixels = []
     for i, j in np.ndindex(20, 20):
-        pieces = scenes.quarter(3, area, i, j)
-        seen = np.zeros((scenes.QUARTER, scenes.QUARTER), int)
+        pieces = parcels.quarter(3, area, i, j)
+        seen = np.zeros((parcels.QUARTER, parcels.QUARTER), int)
         for row, column, height, width in pieces:
-            seen[row - i * scenes.QUARTER :, column - j * scenes.QUARTER :][:height, :width] += 1
+            seen[row - i * parcels.QUARTER :, column - j * parcels.QUARTER :][:height, :width] += 1
             pixels.append(height * width)
         assert len(pieces) <= scenes.MOST and seen.max() == 1 and (seen == 0).mean() < 0.06
-    assert min(pixels) >= scenes.SMALLEST and 8 < np.mean(pixels) / 100 < 20 and max(pixels) > 5000
+    assert min(pixels) >= parcels.SMALLEST and 8 < np.mean(pixels) / 100 < 20 and max(pixels) > 5000
 
 
 def test_a_parcel_does_not_depend_on_the_area(area, scene):
     "A smaller area with the same corner has the same parcels and crops where both lie."
-    small = scenes.Scene(scenes.Area("test", area.west, area.north, area.epsg, 160, 180, "delta"), (2020, 2020),
+    small = scenes.Scene(parcels.Area("test", area.west, area.north, area.epsg, 160, 180, "delta"), (2020, 2020),
                          config=SMALL, dates=12)
     inside = slice(0, 150), slice(0, 180)
     assert (small.numbers[inside] == scene.numbers[inside]).all()
@@ -115,7 +115,7 @@ def test_same_seed_same_bytes_and_another_seed_others(made, tmp_path):
 
 def test_scenes_are_read_back(made):
     "The catalogue opens as a real one does, with reflectance, classes and backscatter as they were seen."
-    area = scenes.around("TA2", *scenes.AREAS["TA2"][:2], TINY["size"], scenes.AREAS["TA2"][2])
+    area = parcels.around("TA2", *scenes.AREAS["TA2"][:2], TINY["size"], scenes.AREAS["TA2"][2])
     seen = scenes.Scene(area, (2020, 2020), config=SMALL, dates=2)
     found = open_stac(made / "catalogue", bands=("B04", "scl"), mask=None)
     assert found.sizes["time"] == 2 and (found.sizes["y"], found.sizes["x"]) == TINY["size"]
@@ -197,7 +197,7 @@ def test_ndvi_of_parcels_follows_the_truth(scene, area):
 
 def test_the_south_is_warmer():
     "The weather of an area goes from cool in the north to warm in the south, and leaves come earlier there."
-    long = scenes.Scene(scenes.around("long", -90.0, 36.0, (4000, 160), "delta"), (2020, 2020), config=SMALL, dates=2)
+    long = scenes.Scene(parcels.around("long", -90.0, 36.0, (4000, 160), "delta"), (2020, 2020), config=SMALL, dates=2)
     dates = pd.DataFrame(long.events).query("direction == 'rising' and share == 50 and crop == 'soybean'")
     middle = dict(zip(long.fields["parcel"], long.middles[:, 0]))
     kilometres = dates["field"].map(middle).to_numpy() / 100

@@ -10,6 +10,7 @@ from phenolib.sources import sentinel
 KINDS = ("patches",)
 PATTERNS = {"patches": ("**/*_[0-9]*m_*_[0-9]*_????-??-??_????-??-??.nc",)}
 READERS = {"patches": "sentinel"}
+EVENTS = ("sowing", "emergence", "t_sen", "ripe", "harvest")  # of a season, in order
 
 
 def look(path):
@@ -27,6 +28,18 @@ def look(path):
 
 class Patches:
     """The part of an ``Archive`` that knows satellite patches."""
+
+    @cached_property
+    def field_dates(self):
+        """True dates of field work and of stages, one row a field and season, for scoring alone.
+
+        returns  DataFrame site, field, climate, crop, season, sowing, emergence, t_sen (half of the leaves are brown),
+                 ripe and harvest (NaT where it did not come); without rows where the archive has no such truth
+        """
+        path = self.root / "truth" / "patches_seasons.csv"
+        if not path.is_file():
+            return pd.DataFrame(columns=["site", "field", "climate", "crop", "season", *EVENTS])
+        return pd.read_csv(path, dtype={"site": str}, parse_dates=list(EVENTS))
 
     @cached_property
     def patch_places(self):

@@ -47,7 +47,7 @@ class Shown(dict):
         pass
 
 
-def record(name, value, unit, *, interval=None, level=0.95, n=None, published=None, why=None):
+def record(name, value, unit, *, interval=None, level=0.95, n=None, published=None, why=None, simulated=False):
     """Record a result of the chapter under a name, and show it.
 
     name        snake_case; the same name again replaces what was recorded
@@ -58,7 +58,9 @@ def record(name, value, unit, *, interval=None, level=0.95, n=None, published=No
     n           number of cases behind the value
     published   id of the row of data/published.csv that this number stands beside
     why         the reason when the value is None
-    returns     what is recorded: value, low, high, level, n, unit, published_id, why
+    simulated   whether it is of something that the chapter simulates, whatever its archive: it never stands among
+                real numbers
+    returns     what is recorded: value, low, high, level, n, unit, published_id, why, and simulated where it is
     raises      ValueError for a name, value, interval or reason that cannot be recorded
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
@@ -79,7 +81,7 @@ def record(name, value, unit, *, interval=None, level=0.95, n=None, published=No
         "unit": unit,
         "published_id": published,
         "why": why,
-    }
+    } | ({"simulated": True} if simulated else {})
     _results[name] = row
     if name in _checks:
         _checks[name]["held"] = _held(row["value"], _checks[name]["bound"])

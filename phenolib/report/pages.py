@@ -124,7 +124,8 @@ def read_published(path):
 def sort_columns(runs, full, real):
     """What is known, by column and chapter: ``{"simulated" | "full" | "real": {chapter: entry}}``.
 
-    A run of this build on another archive than the simulated one takes the place of the kept real run.
+    A run of this build on another archive than the simulated one takes the place of the kept real run; what it
+    simulated itself is left out of that column.
     raises   InputError if a kept run stands in the wrong file
     """
     columns = {"simulated": {}}
@@ -137,6 +138,9 @@ def sort_columns(runs, full, real):
                 raise InputError(f"data/{where}_results.json: {message}")
     for chapter, run in runs.items():
         columns["simulated" if run["archive"]["name"] == "simulated" else "real"][chapter] = run
+    columns["real"] = {chapter: run | {"results": {name: row for name, row in run["results"].items()
+                                                   if not row.get("simulated")}}
+                       for chapter, run in columns["real"].items()}
     return columns
 
 

@@ -27,7 +27,8 @@ SOURCES = {  # the modules that decide on the bytes of a part; this one only han
     "flux_sites": ("simulate/calendar.py", "simulate/cameras.py", "simulate/landscape.py", "simulate/flux_sites.py",
                    "sources/site_series.py", "sources/tables.py"),
     "patches": (*LAND, *VIEW),
-    "catalogue": (*LAND, *VIEW, "simulate/scenes.py", "simulate/catalogue.py", "sources/stac_catalog.py"),
+    "catalogue": (*LAND, *VIEW, "simulate/parcels.py", "simulate/scenes.py", "simulate/catalogue.py",
+                  "sources/stac_catalog.py"),
     "stations": (*LAND, "simulate/patches.py", "simulate/stations.py", "sources/sentinel.py",
                  "sources/soil_stations.py"),
 }

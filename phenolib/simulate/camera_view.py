@@ -9,34 +9,14 @@ ZENITH = 75.0  # of the line of sight [°], project default: cameras look 70-80�
 EXTINCTION = 0.5  # k, of leaves at random angles
 
 
-def top_green(day, brown, scale, *, lead=0.0):
-    """Green share of the top of a canopy, which browns some days before the whole.
-
-    g_top(t) = 1 / (1 + e^{(t + lead − t_sen) / s})
-
-    day      (...)  [days]
-    brown    (...)  t_sen, day when half of the canopy is brown
-    scale    (...)  s of the browning [days]
-    lead     (...)  of the top over the canopy, 0–15 days
-    returns  (...)  0–1
-
-    Project default. Lead and the spectrum of brown leaves decide on the offsets at the end of season.
-
-    >>> float(top_green(90.0, 100.0, 6.0, lead=10.0))
-    0.5
-    """
-    late = (np.asarray(day, dtype=float) + lead - brown) / scale
-    return 1 / (1 + np.exp(np.clip(late, -500, 500)))
-
-
 def greenness(lai, top=1.0, *, flower=0.0, zenith=ZENITH, extinction=EXTINCTION, ground=GROUND, leaves=LEAVES):
     """Green chromatic coordinate of a field in an oblique picture, without noise.
 
     GCC = c₀ + (c₁ − c₀) · (1 − e^{−k·LAI / cos ζ}) · g_top − c₂·flower
 
     lai         (...)  leaf area index [m² m⁻²]; of all leaves, where ``top`` says how green they are
-    top         (...)  greenness of the visible top, 0–1, see ``top_green``
-    flower      (...)  c₂·flower(t): what flowers or tassels take away [-], see ``flower``
+    top         (...)  greenness of the visible top, 0–1
+    flower      (...)  c₂·flower(t): what flowers or tassels take away [-]
     zenith      (...)  ζ of the line of sight [°]; the larger, the sooner it saturates
     extinction         k
     ground      (...)  c₀
@@ -54,23 +34,6 @@ def greenness(lai, top=1.0, *, flower=0.0, zenith=ZENITH, extinction=EXTINCTION,
         raise InputError("leaf area must not be negative, the green share 0-1 and the view zenith 0-85 degrees")
     cover = -np.expm1(-extinction * lai / np.cos(np.radians(zenith)))
     return ground + (leaves - ground) * cover * top - flower
-
-
-def flower(day, half, depth, *, after=32.0, width=9.0):
-    """What flowering takes from the greenness: a dip after the canopy has grown.
-
-    c₂·e^{−((t − t_half − after) / width)²}
-
-    day      (...)  [days]
-    half     (...)  day of half of the leaf area
-    depth    (...)  c₂ [-]; maize 0.018
-    after    days from half of the leaf area to flowering
-    width    [days]
-    returns  (...)  [-]
-
-    Project defaults.
-    """
-    return depth * np.exp(-(((np.asarray(day, dtype=float) - half - after) / width) ** 2))
 
 
 def wedge(shape, *, camera, azimuth, pixel=10.0, near=20.0, far=120.0, opening=60.0, parts=4):

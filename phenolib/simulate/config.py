@@ -19,7 +19,7 @@ class Config:
 
     seed: int = 7
     sites: int = 60  # cameras, and patches around them
-    squares: int = 8  # patches in Flanders without a camera
+    squares: int = 12  # patches in Flanders without a camera
     years: tuple = (2016, 2022)  # first and last harvest year of the landscape and of the cameras
     patch_years: tuple = (2018, 2020)  # of the satellite patches
     catalogue_year: int = 2020  # of the three small areas

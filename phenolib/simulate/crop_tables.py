@@ -52,10 +52,10 @@ class Crop:
 
 MAIZE = dict(root_low=8.0, root_best=30.0, root_high=42.0)
 CROPS = {
-    "corn": Crop("annual", 13.0, 10, 8, 30, 55, 335, 0.0125, 780, 55, 1480, 85, 266, wait=10, frost=-1.5, height=2.6,
-                 basal=1.2, root_depth=1.2, root_speed=0.016, **MAIZE),
-    "soybean": Crop("annual", 16.0, 11, 8, 30, 55, 410, 0.0115, 800, 120, 1420, 75, 260, wait=6, height=0.95,
-                    depletion=0.5, root_most=2.0, **MAIZE),
+    "corn": Crop("annual", 13.0, 10, 8, 30, 55, 335, 0.0125, 780, 55, 1480, 60, 264, ripe=0.9, wait=12, frost=-1.5,
+                 height=2.6, basal=1.2, root_depth=1.2, root_speed=0.016, **MAIZE),
+    "soybean": Crop("annual", 16.0, 11, 8, 30, 55, 410, 0.0115, 800, 120, 1420, 55, 259, ripe=0.9, wait=7,
+                    height=0.95, depletion=0.5, root_most=2.0, **MAIZE),
     "rice": Crop("annual", 15.2, 12, 9, 32, 70, 560, 0.009, 1150, 70, 1600, 60, 260, wait=13, leaf_area=5.5, frost=-1.0,
                  basal=1.2, depletion=0.2, root_depth=0.4, root_most=4.0, flood=80, **MAIZE),
     "winter_wheat": Crop("winter", 12.6, 12, 0, 26, 110, 510, 0.009, 1130, 60, 1590, 60, wait=8, last=260,
@@ -90,10 +90,13 @@ NO_TILL = {"midwest": 0.35, "plains": 0.45, "north": 0.4, "northwest": 0.4, "del
 AUTUMN = 0.5  # share of the ploughed fields before a spring crop that are ploughed in autumn
 WEEDS = 0.35, (0.02, 0.10)  # share of gaps between crops with weeds, and their leaf area [m² m⁻²]
 VOLUNTEERS = 0.3, (0.15, 0.8)  # the same of what comes up from lost grain after a harvest
-SOWN = {"catch crop": -400.0, "volunteers": -100.0}  # thermal time from harvest to their sowing [°C d]
+SOWN = {"catch crop": -400.0, "late": -60.0, "volunteers": -100.0}  # thermal time from harvest to their sowing [°C d]
+LATE = 245  # day of year of a harvest after which a catch crop is sown at once, on soil that may be wet
 LATEST = 295  # day of year of a harvest that they still follow
-ROUGH = {"ploughed": 3.5, "clods": 2.6, "seedbed": 1.6, "drilled": 1.0, "harvest": 1.2, "least": 0.8}  # H of the soil
-# surface [cm]: clods after the sowing of winter cereals, seedbed of the others, drilled without tillage
+ROUGH = {"ploughed": 4.0, "clods": 3.0, "seedbed": 1.8, "drilled": 1.2, "harvest": 1.4, "ruts": 2.3,
+         "least": 0.9}  # H of the soil surface [cm]: clods after the sowing of winter cereals and catch crops, seedbed
+# of the others, drilled without tillage, ruts of a harvest after ``LATE``; the level of all was set by the radar of
+# fields in Flanders in winter
 SMOOTHING = 600.0  # rain that takes 63 % of the roughness above the least [mm]
 REGIONS = {  # share and rotation, share of irrigated fields; a region bears the name of its climate
     "midwest": (((0.6, ("corn", "soybean")), (0.15, ("corn",)), (0.1, ("corn", "soybean", "winter_wheat")),

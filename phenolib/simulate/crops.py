@@ -278,8 +278,8 @@ class Fields:
         self.begin_and_end(t, year_day, sky, brown)
         share = np.where(total > 0, 1 - green / np.maximum(total, 1e-9), 0.0)
         self.dried += (share - self.dried) / 5
-        begin = now["half"]  # of the growth of stems
-        stems = now["stems"] * (1 - np.clip((self.dev - begin) / np.maximum(now["flower"] - begin, 1), 0, 1))
+        begin, done = 1.1 * now["half"], 0.85 * now["flower"]  # stems grow until the ears are out
+        stems = now["stems"] * (1 - np.clip((self.dev - begin) / np.maximum(done - begin, 1), 0, 1))
         return dict(
             lai_green=green, lai_total=total, ripeness=share,
             canopy_water=total * (0.82 - 0.67 * self.dried) * (1 - stems * stands),
@@ -400,9 +400,11 @@ class Fields:
         self.stage[ends] = 0
         for name in ("germ", "chill", "dev", "age", "leaves", "autumn", "frosted", "front", "left"):
             getattr(self, name)[ends] = 0
-        self.rough[crops] = crop_tables.ROUGH["harvest"]
+        self.rough[crops] = crop_tables.ROUGH["harvest" if year_day < crop_tables.LATE else "ruts"]
         early = (now["cover"][ends] > 0) & (150 < year_day <= crop_tables.LATEST)
-        wait = np.where(now["cover"][ends] > 1, crop_tables.SOWN["catch crop"], crop_tables.SOWN["volunteers"])
+        catch = crop_tables.SOWN["catch crop" if year_day < crop_tables.LATE else "late"]
+        wait = np.where(now["cover"][ends] > 1, catch, crop_tables.SOWN["volunteers"])
+        self.rough[ends] = np.where(early & (now["cover"][ends] > 1), crop_tables.ROUGH["clods"], self.rough[ends])
         self.most[ends] = np.where(early, now["cover"][ends], now["weeds"][ends])
         self.warmth[ends], self.alive[ends], self.worked[ends] = wait * early, 1.0, False
 

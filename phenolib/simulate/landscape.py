@@ -227,7 +227,7 @@ def share_dates(time, curve, spans, shares, least):
     kept = [(span, peak) for span, peak in zip(spans, peaks) if 0 < peak < curve.size - 1]
     while True:  # a growth that is no season of its own leaves its place to its neighbours
         peaks = [peak for _, peak in kept]
-        edges = [0, *[a + int(np.argmin(curve[a : b + 1])) for a, b in itertools.pairwise(peaks)], curve.size - 1]
+        edges = [a + int(np.argmin(curve[a : b + 1])) for a, b in itertools.pairwise([0, *peaks, curve.size - 1])]
         rise = [curve[peak] - max(curve[a], curve[b]) for peak, a, b in zip(peaks, edges, edges[1:])]
         if not kept or min(rise) >= least:
             break

@@ -19,8 +19,7 @@ CODES = {  # crop: code of the map
     "winter_wheat": 1110, "spring_wheat": 1120, "corn": 1200, "rice": 1300, "winter_barley": 1510, "tomato": 2230,
     "soybean": 4100, "potato": 5100, "dry_beans": 7100, "sugar_beet": 8100, "alfalfa": 9100, "grass": 9120,
     "cotton": 9211}  # fallow and water have none
-LOWEST_SUN = 72.0  # zenith angle up to which there is optical data [°]
-LOW_SUN = 80.0  # zenith angle of the sun above which no scene is made [°]
+LOWEST_SUN = 80.0  # zenith angle of the sun up to which there is optical data [°]
 SNOW = 10.0  # water of a snow cover that hides the field [mm]
 SHARES = (10, 20, 25, 50, 75, 80, 90)  # per cent of the amplitude at which the truth of the leaves is kept
 GEOLOCATION = {"optical": 5.0, "radar": 7.0}  # SD of the shift of a scene [m]
@@ -37,11 +36,12 @@ kinds:
 def make(folder, *, config=DEFAULT):
     """Write the patches of an archive: of the camera sites, and of squares without a camera.
 
-    folder   receives patches/*.nc, truth/patches.csv, truth/patch_fields.csv and archive.yml
+    folder   receives patches/*.nc, truth/patches.csv, truth/patches_seasons.csv, truth/patch_fields.csv and archive.yml
     config   for sizes and assumptions; the patches begin in the autumn before the first of ``patch_years``
     """
     seed, (first, last) = config.seed, config.patch_years
     found, _, growth = landscape.whole(config)
+    events = seasons(found, growth)
     growth = growth.sel(season=slice(None, last))
     span = np.datetime64(f"{first - 1}-09-01"), np.datetime64(f"{last}-12-31")
     fields = []
@@ -57,8 +57,26 @@ def make(folder, *, config=DEFAULT):
     dates = [row for row in landscape.truth(growth, SHARES) if row["season"] >= first]
     write_text(Path(folder) / "truth" / "patches.csv", cameras.table(
         dates, ["site", "field", "crop", "season", "direction", "share", "date"]))
+    write_text(Path(folder) / "truth" / "patches_seasons.csv", cameras.table(
+        events, ["site", "field", "climate", "crop", "season", *landscape.crops.EVENTS]))
     write_text(Path(folder) / "truth" / "patch_fields.csv", cameras.table(fields, ["site", "row", "column", "field"]))
     write_text(Path(folder) / "archive.yml", ARCHIVE.format(seed=seed, sites=len(found), first=first, last=last))
+
+
+def seasons(found, growth):
+    """True dates of sowing, emergence, browning, ripeness and harvest, of all harvest years of the landscape.
+
+    found    list of ``landscape.Place``
+    growth   (field, season) of ``landscape.grow``, all fields of the first place first
+    returns  list of dict: site, field, climate, crop, season and a date for each of ``crops.EVENTS``, "" where it did
+             not come; what is never sown has no row
+    """
+    events = np.stack([growth[name].values.astype("datetime64[D]") for name in landscape.crops.EVENTS], -1)
+    return [{"site": found[k // landscape.FIELDS].site, "field": k % landscape.FIELDS,
+             "climate": found[k // landscape.FIELDS].climate, "crop": str(growth["planted"].values[k, s]),
+             "season": int(growth["season"].values[s]),
+             **{name: "" if np.isnat(day) else str(day) for name, day in zip(landscape.crops.EVENTS, events[k, s])}}
+            for k, s in np.ndindex(events.shape[:2]) if not np.isnat(events[k, s, 0])]
 
 
 def middle(image):
