@@ -73,7 +73,7 @@ def test_parcels_are_a_mosaic(area):
         for row, column, height, width in pieces:
             seen[row - i * parcels.QUARTER :, column - j * parcels.QUARTER :][:height, :width] += 1
             pixels.append(height * width)
-        assert len(pieces) <= scenes.MOST and seen.max() == 1 and (seen == 0).mean() < 0.06
+        assert len(pieces) <= parcels.MOST and seen.max() == 1 and (seen == 0).mean() < 0.06
     assert min(pixels) >= parcels.SMALLEST and 8 < np.mean(pixels) / 100 < 20 and max(pixels) > 5000
 
 
