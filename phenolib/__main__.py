@@ -126,7 +126,7 @@ def simulate(
     sites: Annotated[int | None, typer.Option(help="How many camera sites.")] = None,
     years: Annotated[str, typer.Option(metavar="A-B", help="First and last year, such as 2016-2022.")] = "",
     scene: Annotated[str, typer.Option(metavar="TA1|TA2", help="Write one large area instead, as a catalogue.")] = "",
-    size: Annotated[str, typer.Option(metavar="ROWSxCOLUMNS", help="Of that area, in pixels of 10 m.")] = "4000x1000",
+    size: Annotated[str, typer.Option(metavar="ROWSxCOLUMNS", help="Of that area; 4000x1000 if not given.")] = "",
     show_config: Annotated[bool, typer.Option("--show-config", help="Print the configuration and stop.")] = False,
 ):
     """Write an archive of simulated instruments in one landscape whose true dates are known.
@@ -146,12 +146,14 @@ def simulate(
         return
     if out is None:
         raise InputError("--out is missing; name a new folder for the archive")
+    if size and not scene:
+        raise InputError(f"--size {size}: belongs to --scene; leave it out")
     if scene:
         from phenolib.simulate import scenes
 
         if sites is not None:
             raise InputError(f"--sites {sites}: the scene {scene} has no sites; leave it out")
-        scenes.make(out, scene, years=span, size=_size(size), config=chosen)
+        scenes.make(out, scene, years=span, size=_size(size or "4000x1000"), config=chosen)
         print(f"scenes with known dates: {_shown(out)}")
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

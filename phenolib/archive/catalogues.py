@@ -95,7 +95,8 @@ class Catalogues:
         cube = open_stac(self.catalogue(), bbox=box, **{"crs": f"EPSG:{int(row['epsg'])}", **options})
         if "left" in row:  # the box in degrees reaches beyond the area
             cube = cube.sel(x=slice(row["left"], row["right"]), y=slice(row["top"], row["bottom"]))
-        return self._with_licence(cube.assign_attrs(area=area), "catalogue")
+            cube = cube.drop_vars("clear", errors="ignore")  # it is of the box
+        return self._with_licence(cube.assign_attrs(area=area, title=f"Sentinel scenes of {self.name}"), "catalogue")
 
     @property
     def _address(self):

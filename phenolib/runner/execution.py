@@ -109,7 +109,7 @@ def execute(job):
         outcome = processes.execute(job, work)
         seconds = round(time.monotonic() - begun, 1)
         _clean_notebook(work / "notebook.ipynb", job, work)
-        if outcome.get("error") == "InputError":
+        if outcome.get("error") in ("InputError", "NoScenes"):
             raise InputError(outcome["message"])
         if outcome:
             raise ChapterFailed(_failure(job, work, outcome))

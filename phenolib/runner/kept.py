@@ -66,6 +66,8 @@ def keep(job, target, lock):
     entry["date"] = datetime.date.today().isoformat()
     entry["machine"] = machine()
     if job.set == "real":
+        own = {name for name, row in entry["results"].items() if row.get("simulated")}  # by the chapter, never real
+        entry |= {part: {k: v for k, v in entry[part].items() if k not in own} for part in ("results", "checks")}
         entry["archive"]["name"] = notebooks.read_set("real")[job.chapter].get("title") or entry["archive"]["name"]
         pictures.keep(job.out / "notebook.ipynb", notebooks.project() / "book" / "_static" / "real", job.chapter)
     with lock:

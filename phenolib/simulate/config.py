@@ -59,7 +59,9 @@ def read(path=None, **changes):
     try:
         given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is no YAML file: {str(error).splitlines()[0]}") from error
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: {error.problem}" if mark else "it is not UTF-8 text"
+        raise InputError(f"{path}: is no YAML file: {where}") from error
     if not isinstance(given, dict):
         raise InputError(f"{path}: lines such as 'warmer: 2.0' are expected")
     try:
