@@ -7,6 +7,7 @@ import pytest
 
 from phenolib import indices, phenology
 from phenolib.archive import Archive
+from phenolib.errors import InputError
 from phenolib.simulate import config, landscape, patches
 from phenolib.sources import sentinel
 
@@ -80,3 +81,17 @@ def test_fields_and_edges():
         row, column = landscape.SIZE // 2, landscape.SIZE // 2
         assert (place.field[row, column] == 0) != place.on_edge
         assert place.field[row - 4, column] == 0 and 0.4 < place.vigour.min() and place.vigour.max() < 2
+
+
+def test_the_truth_of_leaves_is_a_reference_of_its_own(made):
+    "Dates of the leaves of each field are read as a reference, and a map says which pixels are of which field."
+    found = Archive(made)
+    events, site = found.reference("patches").events, found.patch_places["place"][0]
+    fields = found.field_map(site)
+    assert fields.shape == (18, 18) and set(np.unique(fields)) <= set(range(landscape.FIELDS))
+    own = events[events["site"] == site]
+    assert set(own["series"]) <= {f"{site}_{k}" for k in range(landscape.FIELDS)}
+    assert (own["metric"] == "lai_green").all()
+    assert {"rising", "falling"} == set(own["direction"]) and own["date"].notna().all()
+    with pytest.raises(InputError, match="no map of fields"):
+        found.field_map("nowhere")

@@ -293,7 +293,7 @@ class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, catalogu
     def reference(self, kind="cameras", source=""):
         """What the dates of a kind can be held against.
 
-        kind     "cameras" or "site_gpp"
+        kind     "cameras", "site_gpp", or "patches": the green leaf area of the fields in them, see ``field_map``
         source   "truth" (planted), "published" (by the network, or by TIMESAT for GPP), or "" for the best there is:
                  truth, else published
         returns  Reference, its table empty where the archive has none of the source asked for; None if there is none
@@ -318,6 +318,9 @@ class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, catalogu
         events = pd.read_csv(path, dtype={"series": str, "site": str}, parse_dates=["date"])
         if kind == "site_gpp":
             return self._gpp_events(events)
+        if kind == "patches":
+            return events.assign(series=events["site"] + "_" + events["field"].astype(str), path=None, veg_type="AG",
+                                 metric="lai_green", date_low=pd.NaT, date_high=pd.NaT, low=np.nan, high=np.nan)
         series = self._cameras.set_index("series")
         return events.assign(
             path=events["series"].map(series["path"]), veg_type=events["series"].map(series["veg_type"]),

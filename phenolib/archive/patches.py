@@ -72,6 +72,19 @@ class Patches:
             found |= sentinel.read_place(folder, place)
         return {kind: self._with_licence(patch, "patches") for kind, patch in found.items()}
 
+    def field_map(self, place):
+        """The field of each pixel of a simulated patch, for scoring against ``reference("patches")``.
+
+        place    name of the place
+        returns  (row, column) int, as the 10 m pixels of the patch; None where the archive has no such truth
+        """
+        path = self.root / "truth" / "patch_fields.csv"
+        if not path.is_file():
+            return None
+        table = pd.read_csv(path, dtype={"site": str})
+        place = self._there(place, table["site"].unique(), f"place '{place}' has no map of fields")
+        return table[table["site"] == place].pivot(index="row", columns="column", values="field").to_numpy()
+
 
 def kind_of(product, resolution):
     """What a product is, by its name; the 20 m file of Sentinel-2 alone has no red band, so it is no optical patch."""
