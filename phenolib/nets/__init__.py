@@ -1,0 +1,15 @@
+"""One network per file, in plain PyTorch; ``blocks`` holds the parts that they share."""
+
+from importlib import import_module
+
+MODULES = ("blocks", "deepcrop")
+
+
+def __getattr__(name):
+    if name in MODULES:
+        return import_module(f"phenolib.nets.{name}")
+    raise AttributeError(f"module 'phenolib.nets' has no attribute '{name}'")
+
+
+def __dir__():
+    return sorted(MODULES)

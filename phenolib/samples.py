@@ -1,0 +1,322 @@
+"""Samples of Deep-CroP: windows of satellite patches around a camera, with the camera's dates as labels."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from phenolib import indices, phenology
+from phenolib.errors import InputError
+from phenolib.sources import phenocam, sentinel
+
+EVENTS = ("sos20", "sos50", "eos50", "eos20")
+SIZE = 18  # pixels of 10 m along a side of a patch
+SITE = 9  # row and column of the camera's pixel
+SEEN = (4, 5, 6, 7)  # scene classes without cloud, shadow and snow
+FEWEST = 5  # observations in which a season can be seen
+SUMMER = "07-01"  # middle of a harvest year in which the pixel shows no season; of the northern hemisphere
+FILTER = dict(method="savgol", thresholds=(0.2, 0.5), interval=0)  # of the study: TIMESAT's filter, 20 and 50 %
+DAY = np.timedelta64(1, "D")
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the satellites saw around one camera.
+
+    optical   (scene, 18, 18, 2) float32 NDVI and GCC_s of usable scenes; what was not clear is filled
+    filled    (scene, 18, 18) bool, where that was done
+    times     (scene,) datetime64
+    sar       (look, 18, 18, 2) float32 VV and VH [dB]
+    sar_times (look,) datetime64
+    pixel     Dataset (time) NDVI, GCC: the site pixel in every scene, missing where it was not clear
+    radar     Dataset (time) vv, vh: mean of the 3 × 3 pixels around the site, linear power
+    """
+
+    optical: np.ndarray
+    filled: np.ndarray
+    times: np.ndarray
+    sar: np.ndarray
+    sar_times: np.ndarray
+    pixel: xr.Dataset
+    radar: xr.Dataset
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of n samples as arrays; days count from the ``start`` of each.
+
+    optical       (n, 30, 18, 18, 2) float32 NDVI and GCC_s; 0 where ``mask`` is False
+    filled        (n, 30, 18, 18) bool, pixels that were not clear and hold the mean of the clear ones of their scene
+    sar           (n, 10, 18, 18, 2) float32 VV and VH [dB]; 0 in a window without scenes
+    optical_days  (n, 30) float32; a step that is not there has the day of the nearest one that is
+    sar_days      (n, 10) float32
+    mask          (n, 30) bool, which steps are there
+    target        (n, 4) int: step of the scene nearest to each of ``EVENTS``; 30 if it lies outside of the window; −1
+                  if the camera has no such date
+    moved         (n, 4) days from the camera's date to that scene, NaN without one
+    true_day      (n, 4) the camera's date as it is, for scoring; NaN if there is none
+    start         (n,) datetime64[D] day of the first scene
+    rows          (n,) rows of ``Samples.table``
+    """
+
+    optical: np.ndarray
+    filled: np.ndarray
+    sar: np.ndarray
+    optical_days: np.ndarray
+    sar_days: np.ndarray
+    mask: np.ndarray
+    target: np.ndarray
+    moved: np.ndarray
+    true_day: np.ndarray
+    start: np.ndarray
+    rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Seasons of cameras with the satellite series around them; windows are cut when they are asked for.
+
+    table     one row a season: season (name), site, cluster, split, crop, year (of harvest), anchor (middle of the
+              window without offset), on_season (False: the anchor is 1 July), low, high (scenes a window may take),
+              first, last (of all its windows), and the camera's dates ``EVENTS`` [datetime64, NaT: none]
+    places    {site: Place}
+    steps     optical scenes in a window
+    looks     radar acquisitions in a window
+    slide     scenes from one window of a season to the next
+    """
+
+    table: pd.DataFrame
+    places: dict
+    steps: int
+    looks: int
+    slide: int
+
+    def __len__(self):
+        return len(self.table)
+
+    @property
+    def offsets(self):
+        """The offsets that windows of a season have, in scenes: multiples of ``slide`` that keep the anchor inside."""
+        return _offsets(self.steps, self.slide)
+
+    @property
+    def dates(self):
+        """The camera's dates, (n, 4) datetime64[ns]."""
+        return self.table[list(EVENTS)].to_numpy("datetime64[ns]")
+
+    @property
+    def newyear(self):
+        """1 January of each harvest year, (n,) datetime64[ns]: what the days of ``baselines`` count from."""
+        return self.table["year"].astype(str).to_numpy("datetime64[Y]").astype("datetime64[ns]")
+
+    def draw(self, generator):
+        """An offset for each season, (n,) int, drawn from ``offsets``: the event is not always at one step."""
+        return generator.choice(self.offsets, size=len(self))
+
+    def window(self, k, offset=0):
+        """The window of season k, ``offset`` scenes later, as ``Windows`` of one sample."""
+        row = self.table.iloc[k]
+        place = self.places[row["site"]]
+        steps, looks = self.steps, self.looks
+        step, scene = _scenes(place.times, row["anchor"], row["low"], row["high"], steps, offset)
+        mask = np.zeros(steps, bool)
+        mask[step] = True
+        optical, sar = np.zeros((steps, SIZE, SIZE, 2), np.float32), np.zeros((looks, SIZE, SIZE, 2), np.float32)
+        filled, sar_days = np.zeros((steps, SIZE, SIZE), bool), np.zeros(looks, np.float32)
+        optical_days = np.zeros(steps, np.float32)
+        times = place.times[scene]
+        start = np.datetime64(times[0] if times.size else row["anchor"], "D")
+        true_day = (self.dates[k] - start) / DAY
+        target, moved = np.where(np.isnan(true_day), -1, steps), np.full(len(EVENTS), np.nan)
+        if times.size:
+            days = (times - start) / DAY
+            optical[step], filled[step] = place.optical[scene], place.filled[scene]
+            optical_days[:] = days[np.clip(np.arange(steps) - step[0], 0, days.size - 1)]
+            even = np.linspace(days[0], days[-1], looks)
+            seen = (place.sar_times - start) / DAY
+            look = np.abs(seen - even[:, None]).argmin(1)
+            sar[:], sar_days[:] = place.sar[look], seen[look]
+            within = np.flatnonzero((true_day >= days[0]) & (true_day <= days[-1]))
+            nearest = np.abs(days - true_day[within, None]).argmin(1)
+            target[within], moved[within] = step[nearest], days[nearest] - true_day[within]
+        found = (optical, filled, sar, optical_days, sar_days, mask, target, moved, true_day, start, k)
+        return Windows(*(np.asarray(values)[None] for values in found))
+
+    def windows(self, rows=None, offsets=0):
+        """Windows of several seasons.
+
+        rows     of ``table``; default all
+        offsets  in scenes, one for all or one for each: ``draw`` in training, a fixed one in testing
+        returns  Windows
+        """
+        rows = np.arange(len(self)) if rows is None else np.asarray(rows)
+        offsets = np.broadcast_to(offsets, rows.shape)
+        found = [self.window(int(k), int(offset)) for k, offset in zip(rows, offsets)]
+        return Windows(*(np.concatenate([getattr(one, f.name) for one in found]) for f in fields(Windows)))
+
+
+def of_archive(archive, *, steps=30, looks=10, slide=5, usable=0.5, apart=4.0, metric="gcc_90", years=None,
+               places=()):
+    """Samples of all places of an archive that have a camera and patches of both satellites.
+
+    Of the study: patches of 18 × 18 pixels with the camera in the middle, 30 scenes with NDVI and GCC_s, 10 radar
+    images with VV and VH in dB, and labels from the camera's greenness by TIMESAT's filter at 20 and 50 % of the
+    amplitude, moved to the nearest date with a usable image. All else is a resolution of ours:
+
+    - a scene is usable if the site pixel (row 9, column 9) and a share ``usable`` of the patch are clear. Where orbits
+      overlap, the clearer of two scenes less than ``apart`` days from one another is kept: else 30 scenes cover only
+      half a season there
+    - one calendar window a sample: consecutive usable scenes, and the radar images nearest to equally spaced dates of
+      that window
+    - the window is placed by the satellite alone, for what a window tells about a date must be known without the
+      camera: its middle is that of the largest NDVI season of the site pixel in that harvest year (between SOS20 and
+      EOS20; its peak where one is missing), 1 July if there is none. It begins after the largest season of the year
+      before (its EOS20) and ends before that of the year after (its SOS20), so that it holds the events of one main
+      season; smaller ones are not labelled
+    - labels are moved to the nearest optical scene, and the move is kept; the date as it was is kept for scoring
+    - of each harvest year the camera's largest season, where the satellites saw all of it
+
+    archive   Archive
+    steps     scenes in a window; fewer that are there are masked
+    looks     radar images in a window
+    slide     scenes by which the windows of a season differ
+    usable    share of the patch that must be clear [-]
+    apart     least time between two scenes [days]
+    metric    greenness of the camera
+    years     harvest years that are kept; default all
+    places    sites that are kept; default all
+    returns   Samples
+    raises    InputError if no season is left, or a patch is smaller than 18 × 18 pixels
+    """
+    there = archive.patch_places
+    there = set(there["place"][there["optical"] & there["radar"]]) & set(archive.cameras()["site"])
+    wanted = {archive.find_site(name) for name in places} or there
+    seasons, found = [], {}
+    for site in archive.sites[archive.sites["site"].isin(wanted & there)].itertuples():
+        place = place_of(archive.patch(site.site), usable=usable, apart=apart)
+        camera = main_seasons(phenocam.greenness(archive.phenocam(site.site), metric))
+        some = _placed(camera, place, steps, slide)
+        some = some[some["year"].isin(years if years is not None else some["year"])]
+        seasons.append(some.assign(site=site.site, cluster=site.cluster, split=site.split, crop=site.crop))
+        found[site.site] = place
+    table = pd.concat(seasons, ignore_index=True) if seasons else pd.DataFrame()
+    if table.empty:
+        raise InputError(f"the archive '{archive.name}' has no season that a camera and both satellites saw")
+    reference = archive.reference("cameras", "truth").events
+    if "crop" in reference:
+        table["crop"] = _sown(table, reference)
+    name = table["site"] + "_" + table["year"].astype(str)
+    columns = ["season", "site", "cluster", "split", "crop", "year", "anchor", "on_season", "low", "high", "first",
+               "last", *EVENTS]
+    return Samples(table.assign(season=name)[columns], found, steps, looks, slide)
+
+
+def place_of(patch, *, usable=0.5, apart=4.0):
+    """A place's patches as ``Place``; see ``of_archive``.
+
+    patch    dict of Datasets, as ``Archive.patch`` gives it
+    """
+    optical, radar = _middle(patch["optical"]), patch["radar"]
+    radar = radar.sel(x=optical["x"], y=optical["y"], method="nearest")
+    both = indices.indices(["NDVI", "GCC"], sentinel.clear(optical, SEEN))
+    values = both.to_array().transpose("time", "y", "x", "variable").values.astype(np.float32)  # (scene, 18, 18, 2)
+    clear = np.isfinite(values).all(-1)
+    share = clear.mean((1, 2))
+    kept = _apart(optical["time"].values, share, np.flatnonzero(clear[:, SITE, SITE] & (share >= usable)), apart)
+    values, clear = values[kept], clear[kept]
+    mean = np.nanmean(np.where(clear[..., None], values, np.nan), axis=(1, 2), keepdims=True)
+    heard = (radar["vv"].notnull() & radar["vh"].notnull()).transpose("time", "y", "x").values
+    radar = radar.isel(time=np.flatnonzero(heard[:, SITE, SITE]))
+    sar = np.stack([indices.to_db(radar[v]).transpose("time", "y", "x").values for v in ("vv", "vh")], -1)
+    sar = np.where(np.isfinite(sar), sar, np.nanmedian(sar, axis=(1, 2), keepdims=True))  # (look, 18, 18, 2)
+    near = dict(x=slice(SITE - 1, SITE + 2), y=slice(SITE - 1, SITE + 2))
+    times, sar_times = (bands["time"].values.astype("datetime64[ns]") for bands in (optical, radar))
+    return Place(np.where(clear[..., None], values, mean), ~clear, times[kept], sar.astype(np.float32), sar_times,
+                 both.isel(x=SITE, y=SITE, drop=True).drop_vars("spatial_ref", errors="ignore").compute(),
+                 radar[["vv", "vh"]].isel(near).mean(("x", "y"), keep_attrs=True))
+
+
+def main_seasons(series, **options):
+    """The largest season of each harvest year of a series, by TIMESAT's filter as in the study.
+
+    series   (time,) DataArray; where a time stands twice the mean is taken
+    options  of ``phenology.seasons``, in place of the study's
+    returns  DataFrame as ``phenology.table``, indexed by the harvest year; no rows without a season
+    """
+    values = pd.Series(series.values, series["time"].values.astype("datetime64[ns]")).dropna().groupby(level=0).mean()
+    if values.size < FEWEST:
+        dates = {name: pd.Series(dtype="datetime64[ns]") for name in ("peak", *EVENTS)}
+        return pd.DataFrame(dates, index=pd.Index([], dtype=int, name="season"))
+    series = xr.DataArray(values.to_numpy(), {"time": values.index.to_numpy()}, "time")
+    found = phenology.table(phenology.seasons(series, per_year=1, **{**FILTER, **options}))
+    return found.dropna(subset="peak").set_index("season")
+
+
+def _placed(camera, place, steps, slide):
+    """The camera's seasons that the satellites saw whole, each with its anchor and the scenes its windows may take."""
+    seen = place.pixel["time"].values.astype("datetime64[ns]")[[0, -1]]
+    dates = camera[["peak", *EVENTS]].to_numpy("datetime64[ns]")
+    camera = camera.rename_axis("year").reset_index()
+    camera = camera[[*EVENTS, "year"]][((dates >= seen[0]) & (dates <= seen[1]) | np.isnat(dates)).all(1)]
+    main = main_seasons(place.pixel["NDVI"])
+    ends = main["eos20"].fillna(main["eos50"]).fillna(main["peak"])
+    starts = main["sos20"].fillna(main["sos50"]).fillna(main["peak"])
+    middle = (main["sos20"] + (main["eos20"] - main["sos20"]) / 2).fillna(main["peak"])
+    rows = []
+    for year in camera["year"]:
+        on_season = year in main.index
+        anchor = middle[year] if on_season else pd.Timestamp(f"{year}-{SUMMER}")
+        before, after = ends[ends < anchor].max(), starts[starts > anchor].min()
+        low = 0 if pd.isna(before) else int(np.searchsorted(place.times, before.to_datetime64(), "right"))
+        high = place.times.size if pd.isna(after) else int(np.searchsorted(place.times, after.to_datetime64()))
+        taken = [scene for offset in _offsets(steps, slide)
+                 for scene in _scenes(place.times, anchor, low, high, steps, offset)[1]]
+        first, last = (place.times[[min(taken), max(taken)]] if taken else (anchor, anchor))
+        rows.append({"anchor": anchor, "on_season": on_season, "low": low, "high": high, "first": pd.Timestamp(first),
+                     "last": pd.Timestamp(last)})
+    return pd.concat([camera.reset_index(drop=True), pd.DataFrame(rows)], axis=1)
+
+
+def _offsets(steps, slide):
+    most = max(steps // 2 - 1, 0) // slide * slide
+    return np.arange(-most, most + 1, slide)
+
+
+def _scenes(times, anchor, low, high, steps, offset):
+    """Which steps of a window are there, and which scenes of the series they are; two (m,) int."""
+    scene = np.searchsorted(times, np.datetime64(anchor)) - steps // 2 + offset + np.arange(steps)
+    step = np.flatnonzero((scene >= low) & (scene < high))
+    return step, scene[step]
+
+
+def _apart(times, share, scenes, apart):
+    """Of scenes less than ``apart`` days from one another the clearer one."""
+    kept = []
+    for scene in scenes:
+        if kept and (times[scene] - times[kept[-1]]) / DAY < apart:
+            kept[-1] = scene if share[scene] > share[kept[-1]] else kept[-1]
+        else:
+            kept.append(scene)
+    return np.array(kept, int)
+
+
+def _middle(bands):
+    """The 18 × 18 pixels whose row 9 and column 9 are the middle of the patch."""
+    for axis in sentinel.SPACE:
+        if bands.sizes[axis] < SIZE:
+            raise InputError(f"{bands.attrs.get('source', 'the patch')}: {bands.sizes[axis]} pixels along {axis}; "
+                             f"{SIZE} are needed")
+    return bands.isel({axis: slice(bands.sizes[axis] // 2 - SITE, bands.sizes[axis] // 2 + SITE)
+                       for axis in sentinel.SPACE})
+
+
+def _sown(table, reference):
+    """The crop of each season where a reference tells it, as a crop map of each year would; else the site's."""
+    half = reference[(reference["direction"] == "rising") & (reference["share"] == 50)]
+    crops = []
+    for row in table.itertuples():
+        some = half[(half["site"] == row.site) & (half["season"] == row.year)]
+        off = (some["date"] - (row.sos50 if pd.notna(row.sos50) else row.eos50)).abs()
+        crops.append(some["crop"].iloc[off.argmin()] if len(some) and off.notna().any() else row.crop)
+    return crops
