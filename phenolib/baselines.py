@@ -11,7 +11,7 @@ SHARES = tuple(round(0.05 * k, 2) for k in range(1, 20))  # of the amplitude, tr
 STUDY = {"sos20": 0.2, "sos50": 0.5, "eos50": 0.5, "eos20": 0.2}
 METHODS = ("savgol", "whittaker", "double_logistic", "asymmetric_gaussian", "loess")
 FEWEST = 5  # seasons of a crop that its own number is fitted to; else all crops
-MISSED = 60.0  # what a date that is not retrieved counts when a method is chosen [days]
+MISSED = 60.0  # what a date that is not retrieved counts when a method or a share is chosen [days]
 GRID = np.arange(-180, 181, 15)  # of the forest, around the middle of the window [days]
 
 
@@ -69,21 +69,18 @@ def without_offset(samples, days, train, *, by_crop=False):
 def fitted_threshold(samples, train, curve="NDVI", *, by_crop=False, **options):
     """Dates by the share of the amplitude, per event, that has the least mean absolute error on training seasons.
 
-    returns  (n, 4) days; a share must be retrieved in nine of ten of the seasons in which any is
+    returns  (n, 4) days
+
+    A date that is missing counts as 60 days off: a share must not win by skipping what is hard.
     """
-    sides = crossings(samples, curve, **options)
-    result = np.empty((len(samples), len(EVENTS)))
+    sides, true = crossings(samples, curve, **options), truth(samples)
+    result = np.empty(true.shape)
     for k, event in enumerate(EVENTS):
         days = sides[event.startswith("eos")]  # (n, share)
-        error = np.abs(days - truth(samples)[:, k, None])
-
-        def best(rows, error=error):
-            seen = np.isfinite(error[rows]).sum(0)
-            mean = np.where(seen >= 0.9 * seen.max(), np.nansum(error[rows], 0) / np.maximum(seen, 1), np.inf)
-            return np.array([mean.argmin()])
-
-        chosen = by_group(samples, train, by_crop, best)[:, 0].astype(int)
-        result[:, k] = days[np.arange(len(samples)), chosen]
+        error = np.nan_to_num(np.abs(days - true[:, k, None]), nan=MISSED)
+        known = train[np.isfinite(true[train, k])]
+        chosen = by_group(samples, known, by_crop, lambda rows, error=error: error[rows].mean(0).argmin(keepdims=True))
+        result[:, k] = days[np.arange(len(samples)), chosen[:, 0].astype(int)]
     return result
 
 

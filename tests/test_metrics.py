@@ -18,6 +18,12 @@ def test_errors_of_known_differences():
     assert error.interval[0] <= error.mae <= error.interval[1]
 
 
+def test_share_within_counts_the_bound_itself():
+    "Errors of 5, 10 and 15 days lie within 5, 10 and 15; early or late is the same."
+    error = metrics.days(DATES + pd.to_timedelta([5, -10, 15, -16], "D"), DATES)
+    assert (error.within5, error.within10, error.within15) == (0.25, 0.5, 0.75)
+
+
 def test_whole_sites_are_drawn():
     "When the sites disagree, drawing sites gives a wider interval than drawing dates."
     rng = np.random.default_rng(0)
