@@ -13,7 +13,6 @@ from phenolib.sources import phenocam, sentinel
 EVENTS = ("sos20", "sos50", "eos50", "eos20")
 SIZE = 18  # pixels of 10 m along a side of a patch
 SITE = 9  # row and column of the camera's pixel
-SEEN = (4, 5, 6, 7)  # scene classes without cloud, shadow and snow
 FEWEST = 5  # observations in which a season can be seen
 SUMMER = "07-01"  # middle of a harvest year in which the pixel shows no season; of the northern hemisphere
 FILTER = dict(method="savgol", thresholds=(0.2, 0.5), interval=0)  # of the study: TIMESAT's filter, 20 and 50 %
@@ -219,7 +218,7 @@ def place_of(patch, *, usable=0.5, apart=4.0):
     """
     optical, radar = _middle(patch["optical"]), patch["radar"]
     radar = radar.sel(x=optical["x"], y=optical["y"], method="nearest")
-    both = indices.indices(["NDVI", "GCC"], sentinel.clear(optical, SEEN))
+    both = indices.indices(["NDVI", "GCC"], sentinel.clear(optical, sentinel.LAND))
     values = both.to_array().transpose("time", "y", "x", "variable").values.astype(np.float32)  # (scene, 18, 18, 2)
     clear = np.isfinite(values).all(-1)
     share = clear.mean((1, 2))

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from phenolib.errors import InputError, near
-
-EVENTS = ["sos20", "sos50", "eos50", "eos20"]
+from phenolib.samples import EVENTS
 
 
 @dataclass(frozen=True)
@@ -167,7 +166,7 @@ def overlaps(table, others, strict=True):
 
     strict   False: only those that reach into the other's season, from its first to its last date, or are reached
     """
-    first, last = (others[EVENTS].agg(edge, axis=1) for edge in ("min", "max")) if not strict else (None, None)
+    first, last = (others[list(EVENTS)].agg(edge, axis=1) for edge in ("min", "max")) if not strict else (None, None)
     found = np.zeros(len(table), bool)
     for k, row in enumerate(table.itertuples()):
         same = others["site"] == row.site

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,17 @@ def test_years_are_read_as_a_span():
     assert _years("2016-2018") == (2016, 2018) and _years("2016") == (2016, 2016)
     with pytest.raises(InputError, match="write first and last year"):
         _years("lately")
+
+
+def test_the_page_of_data_tells_every_value_of_the_configuration():
+    "A value that can be changed stands in the table of book/data.md, a single number with its default."
+    from phenolib.simulate.config import DEFAULT
+
+    rows = [line for line in (REPOSITORY / "book" / "data.md").read_text(encoding="utf-8").splitlines()
+            if line.startswith("| `")]
+    for name, value in asdict(DEFAULT).items():
+        told = [row for row in rows if f"`{name}`" in row.split("|")[1]]
+        assert len(told) == 1, name
+        names = [n.strip(" `") for n in told[0].split("|")[1].split(",")]
+        if not isinstance(value, tuple):
+            assert float(told[0].split("|")[2].split(",")[names.index(name)]) == value, name

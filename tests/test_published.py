@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from phenolib.errors import InputError
@@ -142,3 +143,13 @@ def test_a_missing_column_is_named(tmp_path):
     (tmp_path / "published.csv").write_text("id,study\na,deepcrop\n")
     with pytest.raises(InputError, match="column 'place' is missing"):
         pages.read_published(tmp_path / "published.csv")
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_derived_offsets_are_means_of_what_is_printed(rows, event):
+    "The offsets that chapter 02 stands beside are the means of the differences of Tables 3 and 4, and say so."
+    printed = [float(row["value"]) for id, row in rows.items()
+               if id.startswith(("deepcrop.t3.", "deepcrop.t4.")) and f".ndvi.{event}." in id and row["value"]]
+    derived = rows[f"deepcrop.derived.ndvi_minus_camera.{event}"]
+    assert float(derived["value"]) == pytest.approx(np.mean(printed), abs=0.05)
+    assert derived["note"].startswith("not printed") and f"the {len(printed)} differences" in derived["note"]

@@ -1,4 +1,6 @@
+import ast
 import filecmp
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -94,3 +96,21 @@ def test_unknown_part_is_named(tmp_path):
     "Only parts that exist can be made."
     with pytest.raises(InputError, match="'scene' is not known"):
         simulate.make("scene", tmp_path, seed=1)
+
+
+@pytest.mark.parametrize("part", simulate.parts())
+def test_the_hash_of_a_part_covers_what_it_is_made_with(part):
+    "Every module that a part imports, directly or not, and that draws, dates or writes it enters its version."
+    root = Path(simulate.__file__).resolve().parent.parent
+    known, open_ = set(), [simulate.PARTS[part].removeprefix("phenolib.").replace(".", "/") + ".py"]
+    while open_:
+        path = open_.pop()
+        if path in known or not path.startswith(("simulate/", "agreement")):
+            continue
+        known.add(path)
+        for node in ast.walk(ast.parse((root / path).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("phenolib"):
+                base = node.module.removeprefix("phenolib").removeprefix(".").replace(".", "/")
+                names = [f"{base}/{alias.name}".strip("/") for alias in node.names]
+                open_ += [f"{name}.py" for name in (*names, base) if (root / f"{name}.py").is_file()]
+    assert known <= {*simulate.SOURCES[part], "simulate/__init__.py"}, sorted(known - set(simulate.SOURCES[part]))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from phenolib.simulate import cameras, config, crop_tables, crops, land, landscape, offsets, optics, weather
+from phenolib.simulate import cameras, config, crop_tables, crops, land, landscape, offsets, optics, true_dates, weather
 from phenolib.simulate.calendar import stream
 
 SMALL = config.make(seed=3, sites=6, squares=2, years=(2018, 2020))
@@ -112,7 +112,7 @@ def test_each_side_has_its_own_lowest_point():
     day = np.arange(300.0)
     curve = np.exp(-((day / 20) ** 2)) + np.exp(-(((day - 150) / 20) ** 2)) + 0.004 * np.exp(-(((day - 230) / 5) ** 2))
     spans = [("corn", 2020, 100, 200), ("weeds", 2020, 220, 240)]
-    rows = pd.DataFrame(landscape.share_dates(time, curve, spans, (50,), 0.1))
+    rows = pd.DataFrame(true_dates.share_dates(time, curve, spans, (50,), 0.1))
     assert list(rows["crop"]) == ["corn", "corn"]
     away = (rows["date"] - pd.Timestamp("2020-05-30")) / pd.Timedelta(1, "D")
     assert away.tolist() == pytest.approx([-16.65, 16.65], abs=0.1)

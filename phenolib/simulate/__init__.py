@@ -15,22 +15,21 @@ from phenolib.files import digest, sha256, write_text
 from phenolib.simulate.config import DEFAULT
 from phenolib.simulate.config import make as configure
 
-PARTS = {name: f"phenolib.simulate.{name}" for name in ("cameras", "flux_sites", "patches", "stations",
-                                                              "catalogue")}
-LAND = tuple(f"simulate/{name}.py" for name in ("calendar", "config", "landscape", "weather", "land", "ground",
-                                                "crops", "crop_tables"))
+PARTS = {name: f"phenolib.simulate.{name}" for name in (
+    "cameras", "flux_sites", "patches", "stations", "catalogue")}
+LAND = ("agreement.py", *(f"simulate/{name}.py" for name in (
+    "calendar", "config", "landscape", "weather", "land", "ground", "crops", "crop_tables", "true_dates")))
 VIEW = (*(f"simulate/{name}.py" for name in ("patches", "optics", "radar", "clouds", "orbits")), "simulate/prosail.nc",
         "sources/sentinel.py")
 SOURCES = {  # the modules that decide on the bytes of a part; this one only hands on
     "cameras": (*LAND, "simulate/cameras.py", "simulate/camera_view.py", "sources/phenocam.py", "curves/__init__.py",
                 "curves/engine.py", "curves/local.py", "curves/whittaker.py", "curves/functions.py"),
-    "flux_sites": ("simulate/calendar.py", "simulate/cameras.py", "simulate/landscape.py", "simulate/flux_sites.py",
+    "flux_sites": ("agreement.py", "simulate/calendar.py", "simulate/true_dates.py", "simulate/flux_sites.py",
                    "sources/site_series.py", "sources/tables.py"),
     "patches": (*LAND, *VIEW),
     "catalogue": (*LAND, *VIEW, "simulate/parcels.py", "simulate/scenes.py", "simulate/catalogue.py",
                   "sources/stac_catalog.py"),
-    "stations": (*LAND, "simulate/patches.py", "simulate/stations.py", "sources/sentinel.py",
-                 "sources/soil_stations.py"),
+    "stations": (*LAND, *VIEW, "simulate/stations.py", "sources/soil_stations.py"),
 }
 
 

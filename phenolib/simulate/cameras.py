@@ -1,7 +1,5 @@
 """Simulated field cameras: the greenness they would see, written as a camera network writes it, with the truth."""
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +12,9 @@ from phenolib.simulate import camera_view, landscape
 from phenolib.simulate.calendar import stream
 from phenolib.simulate.config import DEFAULT
 from phenolib.simulate.crops import CROPS
+from phenolib.simulate.true_dates import SHARES, share_dates, table
 from phenolib.sources import phenocam
 
-SHARES = (5, 10, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90)  # per cent of the amplitude at which the truth is kept
 AGEING = 25.0  # days in which leaves lose 63 % of what they lose with age, from ten days after half of the leaf area
 DEPTH = (0.065, 0.13)  # greenness of a closed canopy above the ground's, project default
 TASSEL = {"corn": 0.018}  # what flowering takes away
@@ -55,15 +53,6 @@ kinds:
 """
 
 
-def table(rows, columns):
-    """Rows as CSV text."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
 def observe(place, growth, config):
     """One camera: the files' columns as a Dataset, and the true dates of its seasons.
 
@@ -74,7 +63,7 @@ def observe(place, growth, config):
     clean, spans = greenness(place, growth, config)
     events = [{**row, "series": f"{place.site}_AG_1000", "site": place.site, "crop": row["crop"].replace("_", " "),
                "date": str((row["date"] + np.timedelta64(12, "h")).astype("datetime64[D]"))}
-              for row in landscape.share_dates(time, clean, spans, SHARES, LEAST)]
+              for row in share_dates(time, clean, spans, SHARES, LEAST)]
     epoch = time[0].astype("datetime64[D]")
     day = np.arange(time.size, dtype=float)
     return instrument(stream(config.seed, "camera", place.site), place, clean, day, epoch), events
@@ -112,8 +101,9 @@ def greenness(place, growth, config):
         top[days] = np.where(days < half, 1 - brown[days], (1 - sooner) * (1 - ageing * age))
         depth[days] = own
         flower[days] = TASSEL.get(crop, 0.0) * growth["flowering"].values[days]
-    signal = camera_view.greenness(area, np.clip(top, 0, 1), flower=0.0, zenith=zenith, ground=0.0, leaves=1.0)
-    return ground + np.clip(depth * signal - flower, 0, None), spans
+    signal = camera_view.greenness(area, np.clip(top, 0, 1), flower=flower, zenith=zenith, ground=ground,
+                                   leaves=ground + depth)
+    return np.maximum(signal, ground), spans
 
 
 def instrument(draw, place, clean, day, epoch):

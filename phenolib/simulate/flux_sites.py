@@ -11,8 +11,7 @@ from scipy.special import ndtr
 from phenolib.errors import InputError
 from phenolib.files import write_text
 from phenolib.simulate.calendar import Crop, Growth, growths, leaf_area, stream
-from phenolib.simulate.cameras import SHARES, table
-from phenolib.simulate.landscape import share_dates
+from phenolib.simulate.true_dates import SHARES, share_dates, table
 from phenolib.sources import site_series
 
 PLACES = (  # stand-ins for five public flux sites, of like place: site, twin, lon, lat, delay of the season [days],

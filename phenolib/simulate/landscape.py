@@ -8,11 +8,11 @@ from functools import lru_cache
 import numpy as np
 import xarray as xr
 
-from phenolib import agreement
 from phenolib.errors import InputError
 from phenolib.simulate import crops, ground, land, weather
 from phenolib.simulate.calendar import stream
 from phenolib.simulate.config import DEFAULT
+from phenolib.simulate.true_dates import share_dates
 
 TWINS = {  # simulated stand-ins for the five test cameras of Deep-CroP, of like place and crops: twin, lon, lat,
     # cluster, rotation
@@ -211,34 +211,6 @@ def windows(growth):
         if run.size:
             found.append(("catch_crop", int(years[run[0]]), run[0], run[-1]))
     return sorted(found, key=lambda one: one[2])
-
-
-def share_dates(time, curve, spans, shares, least):
-    """Share dates of a noise-free curve: each side of a season from its own minimum.
-
-    time     (time,) datetime64, daily
-    curve    (time,)
-    spans    list of (crop, season, first, last), as ``windows`` gives it: each holds one peak
-    shares   of the amplitude, per cent
-    least    amplitude above the higher of both minima that makes a season
-    returns  list of dict: crop, season, direction, share, date
-    """
-    peaks = [first + int(np.argmax(curve[first : last + 1])) for _, _, first, last in spans]
-    kept = [(span, peak) for span, peak in zip(spans, peaks) if 0 < peak < curve.size - 1]
-    while True:  # a growth that is no season of its own leaves its place to its neighbours
-        peaks = [peak for _, peak in kept]
-        edges = [a + int(np.argmin(curve[a : b + 1])) for a, b in itertools.pairwise([0, *peaks, curve.size - 1])]
-        rise = [curve[peak] - max(curve[a], curve[b]) for peak, a, b in zip(peaks, edges, edges[1:])]
-        if not kept or min(rise) >= least:
-            break
-        del kept[int(np.argmin(rise))]
-    rows = []
-    for ((crop, season, _, _), _), a, b in zip(kept, edges, edges[1:]):
-        peak = a + int(np.argmax(curve[a : b + 1]))
-        for direction, base in (("rising", a), ("falling", b)):
-            rows += [{"crop": crop, "season": season, "direction": direction, "share": share,
-                      "date": agreement.crossing(time, curve, base, peak, share / 100)} for share in shares]
-    return [row for row in rows if not np.isnat(row["date"])]
 
 
 def truth(growth, shares):

@@ -6,6 +6,7 @@ import xarray as xr
 
 from phenolib.simulate import cameras, landscape, optics, patches
 from phenolib.simulate.config import DEFAULT
+from phenolib.simulate.true_dates import share_dates
 
 ANGLE = 38.0  # of incidence of the radar [°]
 SUN = 40.0  # zenith angle of the sun [°]; one for all days, so that its course moves no date
@@ -50,7 +51,7 @@ def dates(made, spans, shares=(20, 50), *, smooth=7):
     for name, least in LEAST.items():
         values = made[name].rolling(time=smooth, center=True, min_periods=1).mean() if name == "ratio" else made[name]
         for k, site in enumerate(made["site"].values):
-            for row in landscape.share_dates(made["time"].values, values.values[k], spans[k], shares, least):
+            for row in share_dates(made["time"].values, values.values[k], spans[k], shares, least):
                 event = ("sos" if row["direction"] == "rising" else "eos") + str(row["share"])
                 rows.append({"site": str(site), "crop": row["crop"].replace("_", " "), "season": row["season"],
                              "event": event, "signal": name, "date": row["date"]})

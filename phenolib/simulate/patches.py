@@ -7,7 +7,7 @@ import pyproj
 import xarray as xr
 
 from phenolib.files import write_text
-from phenolib.simulate import cameras, clouds, landscape, optics, orbits, radar
+from phenolib.simulate import clouds, landscape, optics, orbits, radar, true_dates
 from phenolib.simulate.calendar import stream
 from phenolib.simulate.config import DEFAULT
 from phenolib.sources import sentinel
@@ -55,11 +55,12 @@ def make(folder, *, config=DEFAULT):
         fields += [{"site": place.site, "row": y, "column": x, "field": int(inside[y, x])}
                    for y, x in np.ndindex(inside.shape)]
     dates = [row for row in landscape.truth(growth, SHARES) if row["season"] >= first]
-    write_text(Path(folder) / "truth" / "patches.csv", cameras.table(
+    write_text(Path(folder) / "truth" / "patches.csv", true_dates.table(
         dates, ["site", "field", "crop", "season", "direction", "share", "date"]))
-    write_text(Path(folder) / "truth" / "patches_seasons.csv", cameras.table(
+    write_text(Path(folder) / "truth" / "patches_seasons.csv", true_dates.table(
         events, ["site", "field", "climate", "crop", "season", *landscape.crops.EVENTS]))
-    write_text(Path(folder) / "truth" / "patch_fields.csv", cameras.table(fields, ["site", "row", "column", "field"]))
+    write_text(Path(folder) / "truth" / "patch_fields.csv", true_dates.table(
+        fields, ["site", "row", "column", "field"]))
     write_text(Path(folder) / "archive.yml", ARCHIVE.format(seed=seed, sites=len(found), first=first, last=last))
 
 

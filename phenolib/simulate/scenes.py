@@ -17,7 +17,19 @@ import xarray as xr
 from phenolib import simulate
 from phenolib.errors import InputError, near
 from phenolib.files import atomic, lock, write_json, write_text
-from phenolib.simulate import cameras, clouds, crops, land, landscape, optics, orbits, parcels, patches, radar, weather
+from phenolib.simulate import (
+    clouds,
+    crops,
+    land,
+    landscape,
+    optics,
+    orbits,
+    parcels,
+    patches,
+    radar,
+    true_dates,
+    weather,
+)
 from phenolib.simulate.calendar import stream
 from phenolib.simulate.config import DEFAULT
 from phenolib.simulate.config import text as config_text
@@ -99,8 +111,8 @@ class Scene:
         south = (np.arange(cells) * CELL + CELL / 2 - area.rows / 2) / 100  # of the middle of the area [km]
         sky = xr.concat([weather.make(stream(seed, "weather", area.name), climate, latitude, years,
                                       rain=config.rain, warmer=config.warmer + SOUTHWARD * km) for km in south], "site")
-        self.fields, self.planted, rngs = parcels.soils_and_crops(seed, area, years, [*order, *(-1 - np.arange(cells))],
-                                                          self.middles)
+        self.fields, self.planted, rngs = parcels.soils_and_crops(
+            seed, area, years, [*order, *(-1 - np.arange(cells))], self.middles)
         site = np.clip(self.middles[:, 0] // CELL, 0, cells - 1).astype(int)
         days = np.unique(np.concatenate([t["time"].to_numpy("datetime64[D]") for t in (self.optical, self.radar)]))
         seen, self.events = [], []
@@ -183,6 +195,7 @@ def acquisitions(area, years):
 
 
 # ---- what the satellites see
+
 
 def optical(scene, k, rows, columns):
     """One acquisition of Sentinel-2 in a window.
@@ -275,7 +288,7 @@ def write(folder, areas, *, name, years, config=DEFAULT, dates=None):
                 stac_catalog.write_scene(folder / "catalogue", _datasets(scene, kind, k, about))
         events += scene.events
         kept.append(_parcel_table(scene))
-    write_text(folder / "truth" / f"{name}_seasons.csv", cameras.table(
+    write_text(folder / "truth" / f"{name}_seasons.csv", true_dates.table(
         [{**e, "area": e["site"], "parcel": e["field"]} for e in events],
         ["area", "parcel", "crop", "season", "direction", "share", "date"]))
     write_text(folder / "truth" / f"{name}_parcels.csv", pd.concat(kept).to_csv(index=False, lineterminator="\n"))

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from phenolib.files import atomic, write_text
-from phenolib.simulate import cameras, ground, landscape
+from phenolib.simulate import ground, landscape, true_dates
 from phenolib.simulate.calendar import stream
 from phenolib.simulate.config import DEFAULT
 from phenolib.simulate.patches import grid
@@ -58,7 +58,7 @@ def make(folder, *, config=DEFAULT):
         soil_stations.write(read, folder / "soil" / f"{place.site}_readings.csv.gz")
         rows.append({"site": place.site, "bulk_density_g_cm3": round(float(ground.bulk_density(soil["carbon"])), 3),
                      **{name: round(float(soil[which]), digits) for name, (which, digits) in PROFILE.items()}})
-    write_text(folder / "soil" / "profiles.csv", cameras.table(rows, list(rows[0])))
+    write_text(folder / "soil" / "profiles.csv", true_dates.table(rows, list(rows[0])))
     truth = xr.concat(clean, "station").rename(station="site").astype(np.float32)
     with atomic(folder / "truth" / "soil.nc") as part:
         truth.to_netcdf(part, engine="h5netcdf", encoding={

@@ -41,7 +41,8 @@ FILE_UNITS = {"degC": "K", "MJ m-2 d-1": "J m-2 d-1", "kPa": "hPa"}  # units of 
 MAPS = {"CT": ("crop", "crop type, code of the data set; 0: not labelled"),
         "LC": ("land_cover", "land cover, code of the data set; 0: not labelled"),
         "IRR": ("irrigation", "irrigation, code of the data set; 0: not labelled")}
-CLEAR = (4, 5, 6, 7, 11)  # SCL: vegetation, bare, water, unclassified, snow
+LAND = (4, 5, 6, 7)  # SCL: vegetation, bare, water, unclassified
+CLEAR = (*LAND, 11)  # and snow
 SPACE = "y", "x"
 CROPS = {1110: "winter wheat", 1120: "spring wheat", 1200: "maize", 1300: "rice", 1500: "barley", 1510: "winter barley",
          2230: "tomato", 4100: "soybean", 5100: "potato", 7100: "beans", 8100: "sugar beet", 9100: "fodder crops",
