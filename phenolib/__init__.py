@@ -18,6 +18,7 @@ MODULES = (
     "bootstrap",
     "conformal",
     "curves",
+    "dating",
     "errors",
     "fidelity",
     "files",

@@ -5,7 +5,7 @@ import pandas as pd
 import xarray as xr
 
 from phenolib import indices, metrics
-from phenolib.samples import DAY, EVENTS, main_seasons
+from phenolib.samples import DAY, EVENTS, nearest, seasons_of
 
 SHARES = tuple(round(0.05 * k, 2) for k in range(1, 20))  # of the amplitude, tried as thresholds
 STUDY = {"sos20": 0.2, "sos50": 0.5, "eos50": 0.5, "eos20": 0.2}
@@ -24,7 +24,7 @@ def crossings(samples, curve="NDVI", *, shares=SHARES, **options):
     options  of ``phenology.seasons``
     returns  rising, falling: (n, share) days since 1 January of the harvest year; NaN without a date
 
-    As for a window, it is the largest season of the harvest year: no date of the camera chooses it.
+    It is the season whose peak is the nearest to that of the season that the window is placed on, within 60 days.
     """
     names = [f"{round(100 * share):02d}" for share in shares]
     columns = [f"{side}{name}" for side in ("sos", "eos") for name in names]
@@ -34,8 +34,10 @@ def crossings(samples, curve="NDVI", *, shares=SHARES, **options):
         series = place.pixel["NDVI" if curve == "NDVI+CR" else curve]
         if curve == "NDVI+CR":
             series, more["weights"] = with_radar(place)
-        main = main_seasons(series, thresholds=shares, **more, **options)
-        found.loc[rows.index] = main.reindex(rows["year"])[columns].to_numpy("datetime64[ns]")
+        seasons = seasons_of(series, thresholds=shares, **more, **options)
+        which = nearest(seasons, rows["peak"])
+        there = which >= 0
+        found.loc[rows.index[there]] = seasons.iloc[which[there]][columns].to_numpy("datetime64[ns]")
     days = (found.to_numpy("datetime64[ns]") - samples.newyear[:, None]) / DAY
     return days[:, :len(names)], days[:, len(names):]
 

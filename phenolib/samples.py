@@ -15,6 +15,7 @@ SIZE = 18  # pixels of 10 m along a side of a patch
 SITE = 9  # row and column of the camera's pixel
 FEWEST = 5  # observations in which a season can be seen
 SUMMER = "07-01"  # middle of a harvest year in which the pixel shows no season; of the northern hemisphere
+WITHIN = np.timedelta64(60, "D")  # between the peaks of one season in two series
 FILTER = dict(method="savgol", thresholds=(0.2, 0.5), interval=0)  # of the study: TIMESAT's filter, 20 and 50 %
 DAY = np.timedelta64(1, "D")
 
@@ -73,12 +74,36 @@ class Windows:
 
 
 @dataclass(frozen=True)
+class Series:
+    """Acquisitions of the site pixel around the seasons of n samples, each at its own day, none paired.
+
+    optical, sar  (n, m, 2) float32 NDVI and GCC_s; VV and VH [dB]; 0 where there is none
+    optical_days, sar_days    (n, m) days from the middle of the season (``anchor``)
+    optical_there, sar_there  (n, m) bool
+    middle        (n,) day of the year of the middle, from 0
+    true_day      (n, 4) the camera's dates from the middle [days], NaN if there is none
+    rows          (n,) rows of ``Samples.table``
+    """
+
+    optical: np.ndarray
+    optical_days: np.ndarray
+    optical_there: np.ndarray
+    sar: np.ndarray
+    sar_days: np.ndarray
+    sar_there: np.ndarray
+    middle: np.ndarray
+    true_day: np.ndarray
+    rows: np.ndarray
+
+
+@dataclass(frozen=True)
 class Samples:
     """Seasons of cameras with the satellite series around them; windows are cut when they are asked for.
 
     table     one row a season: season (name), site, cluster, split, crop, year (of harvest), anchor (middle of the
-              window without offset), on_season (False: the anchor is 1 July), low, high (scenes a window may take),
-              first, last (of all its windows), and the camera's dates ``EVENTS`` [datetime64, NaT: none]
+              window without offset), peak (of the NDVI season it is placed on; else the anchor), on_season (whether
+              that peak is within 60 days of the camera's), low, high (scenes a window may take), first, last (of all
+              its windows), and the camera's dates ``EVENTS`` [datetime64, NaT: none]
     places    {site: Place}
     steps     optical scenes in a window
     looks     radar acquisitions in a window
@@ -154,6 +179,22 @@ class Samples:
         found = [self.window(int(k), int(offset)) for k, offset in zip(rows, offsets)]
         return Windows(*(np.concatenate([getattr(one, f.name) for one in found]) for f in fields(Windows)))
 
+    def series(self, rows=None, *, reach=320):
+        """The acquisitions within ``reach`` days of the middle of several seasons, whatever is there.
+
+        rows     of ``table``; default all
+        returns  Series
+        """
+        rows = np.arange(len(self)) if rows is None else np.asarray(rows)
+        anchor = self.table["anchor"].to_numpy("datetime64[ns]")[rows]
+        optical, sar = [], []
+        for k, middle in zip(rows, anchor):
+            place = self.places[self.table["site"].iloc[k]]
+            optical.append(_around([place.pixel["NDVI"], place.pixel["GCC"]], middle, reach))
+            sar.append(_around([indices.to_db(place.radar[v]) for v in ("vv", "vh")], middle, reach))
+        return Series(*_padded(optical), *_padded(sar), (anchor - anchor.astype("datetime64[Y]")) / DAY,
+                      (self.dates[rows] - anchor[:, None]) / DAY, rows)
+
 
 def of_archive(archive, *, steps=30, looks=10, slide=5, usable=0.5, apart=4.0, metric="gcc_90", years=None,
                places=()):
@@ -168,11 +209,12 @@ def of_archive(archive, *, steps=30, looks=10, slide=5, usable=0.5, apart=4.0, m
       half a season there
     - one calendar window a sample: consecutive usable scenes, and the radar images nearest to equally spaced dates of
       that window
-    - the window is placed by the satellite alone, for what a window tells about a date must be known without the
-      camera: its middle is that of the largest NDVI season of the site pixel in that harvest year (between SOS20 and
-      EOS20; its peak where one is missing), 1 July if there is none. It begins after the largest season of the year
-      before (its EOS20) and ends before that of the year after (its SOS20), so that it holds the events of one main
-      season; smaller ones are not labelled
+    - where a window lies must not tell the camera's dates: it is placed on a season of the NDVI of the site pixel, its
+      middle between SOS20 and EOS20 of the NDVI (the peak where one is missing). Of the two largest of each harvest
+      year it is the one whose peak is nearest to the camera's, within 60 days, as seasons are matched in validation.
+      Where there is none it is the largest of that harvest year, or 1 July (``on_season`` False), and the camera's
+      dates count all the same. It begins after the largest season of the year before (its EOS20) and ends before that
+      of the year after (its SOS20), so that it holds the events of one main season
     - labels are moved to the nearest optical scene, and the move is kept; the date as it was is kept for scoring
     - of each harvest year the camera's largest season, where the satellites saw all of it
 
@@ -194,7 +236,7 @@ def of_archive(archive, *, steps=30, looks=10, slide=5, usable=0.5, apart=4.0, m
     seasons, found = [], {}
     for site in archive.sites[archive.sites["site"].isin(wanted & there)].itertuples():
         place = place_of(archive.patch(site.site), usable=usable, apart=apart)
-        camera = main_seasons(phenocam.greenness(archive.phenocam(site.site), metric))
+        camera = seasons_of(phenocam.greenness(archive.phenocam(site.site), metric), 1)
         some = _placed(camera, place, steps, slide)
         some = some[some["year"].isin(years if years is not None else some["year"])]
         seasons.append(some.assign(site=site.site, cluster=site.cluster, split=site.split, crop=site.crop))
@@ -206,8 +248,8 @@ def of_archive(archive, *, steps=30, looks=10, slide=5, usable=0.5, apart=4.0, m
     if "crop" in reference:
         table["crop"] = _sown(table, reference)
     name = table["site"] + "_" + table["year"].astype(str)
-    columns = ["season", "site", "cluster", "split", "crop", "year", "anchor", "on_season", "low", "high", "first",
-               "last", *EVENTS]
+    columns = ["season", "site", "cluster", "split", "crop", "year", "anchor", "peak", "on_season", "low", "high",
+               "first", "last", *EVENTS]
     return Samples(table.assign(season=name)[columns], found, steps, looks, slide)
 
 
@@ -236,45 +278,81 @@ def place_of(patch, *, usable=0.5, apart=4.0):
                  radar[["vv", "vh"]].isel(near).mean(("x", "y"), keep_attrs=True))
 
 
-def main_seasons(series, **options):
-    """The largest season of each harvest year of a series, by TIMESAT's filter as in the study.
+def seasons_of(series, per_year=2, **options):
+    """The largest seasons of each harvest year of a series, by TIMESAT's filter as in the study.
 
-    series   (time,) DataArray; where a time stands twice the mean is taken
-    options  of ``phenology.seasons``, in place of the study's
-    returns  DataFrame as ``phenology.table``, indexed by the harvest year; no rows without a season
+    series    (time,) DataArray; where a time stands twice the mean is taken
+    per_year  how many
+    options   of ``phenology.seasons``, in place of the study's
+    returns   DataFrame as ``phenology.table``, the harvest year as ``season``; no rows without a season
     """
     values = pd.Series(series.values, series["time"].values.astype("datetime64[ns]")).dropna().groupby(level=0).mean()
     if values.size < FEWEST:
         dates = {name: pd.Series(dtype="datetime64[ns]") for name in ("peak", *EVENTS)}
-        return pd.DataFrame(dates, index=pd.Index([], dtype=int, name="season"))
+        return pd.DataFrame({"season": pd.Series(dtype=int), "rank": pd.Series(dtype=int), **dates})
     series = xr.DataArray(values.to_numpy(), {"time": values.index.to_numpy()}, "time")
-    found = phenology.table(phenology.seasons(series, per_year=1, **{**FILTER, **options}))
-    return found.dropna(subset="peak").set_index("season")
+    found = phenology.table(phenology.seasons(series, per_year=per_year, **{**FILTER, **options}))
+    return found.dropna(subset="peak").reset_index(drop=True)
+
+
+def nearest(found, peaks):
+    """Which season of a table has the nearest peak; (n,) rows of it, −1 where none is within 60 days.
+
+    found   DataFrame of ``seasons_of``
+    peaks   (n,) datetime64
+    """
+    there, peaks = found["peak"].to_numpy("datetime64[ns]"), np.asarray(peaks, "datetime64[ns]")
+    if not there.size:
+        return np.full(peaks.shape, -1)
+    away = np.abs(peaks[:, None] - there)
+    return np.where(away.min(1) <= WITHIN, away.argmin(1), -1)
 
 
 def _placed(camera, place, steps, slide):
     """The camera's seasons that the satellites saw whole, each with its anchor and the scenes its windows may take."""
     seen = place.pixel["time"].values.astype("datetime64[ns]")[[0, -1]]
     dates = camera[["peak", *EVENTS]].to_numpy("datetime64[ns]")
-    camera = camera.rename_axis("year").reset_index()
-    camera = camera[[*EVENTS, "year"]][((dates >= seen[0]) & (dates <= seen[1]) | np.isnat(dates)).all(1)]
-    main = main_seasons(place.pixel["NDVI"])
-    ends = main["eos20"].fillna(main["eos50"]).fillna(main["peak"])
-    starts = main["sos20"].fillna(main["sos50"]).fillna(main["peak"])
-    middle = (main["sos20"] + (main["eos20"] - main["sos20"]) / 2).fillna(main["peak"])
+    camera = camera.rename(columns={"season": "year"})
+    camera = camera[((dates >= seen[0]) & (dates <= seen[1]) | np.isnat(dates)).all(1)].reset_index(drop=True)
+    both = seasons_of(place.pixel["NDVI"])
+    main = both[both["rank"] == 1].set_index("season")
+    ends, starts = (main[f"{edge}20"].fillna(main[f"{edge}50"]).fillna(main["peak"]) for edge in ("eos", "sos"))
     rows = []
-    for year in camera["year"]:
-        on_season = year in main.index
-        anchor = middle[year] if on_season else pd.Timestamp(f"{year}-{SUMMER}")
+    for year, row in zip(camera["year"], nearest(both, camera["peak"])):
+        season = both.iloc[row] if row >= 0 else main.loc[year] if year in main.index else None
+        if season is None:
+            anchor = peak = pd.Timestamp(f"{year}-{SUMMER}")
+        else:
+            peak = season["peak"]
+            anchor = peak if pd.isna(season["sos20"]) or pd.isna(season["eos20"]) else (
+                season["sos20"] + (season["eos20"] - season["sos20"]) / 2)
         before, after = ends[ends < anchor].max(), starts[starts > anchor].min()
         low = 0 if pd.isna(before) else int(np.searchsorted(place.times, before.to_datetime64(), "right"))
         high = place.times.size if pd.isna(after) else int(np.searchsorted(place.times, after.to_datetime64()))
         taken = [scene for offset in _offsets(steps, slide)
                  for scene in _scenes(place.times, anchor, low, high, steps, offset)[1]]
         first, last = (place.times[[min(taken), max(taken)]] if taken else (anchor, anchor))
-        rows.append({"anchor": anchor, "on_season": on_season, "low": low, "high": high, "first": pd.Timestamp(first),
-                     "last": pd.Timestamp(last)})
-    return pd.concat([camera.reset_index(drop=True), pd.DataFrame(rows)], axis=1)
+        rows.append({"anchor": anchor, "peak": peak, "on_season": row >= 0, "low": low, "high": high,
+                     "first": pd.Timestamp(first), "last": pd.Timestamp(last)})
+    return pd.concat([camera[[*EVENTS, "year"]], pd.DataFrame(rows)], axis=1)
+
+
+def _around(bands, middle, reach):
+    """Days (m,) from the middle and values (m, 2) of the acquisitions of a pixel that are there."""
+    days = (bands[0]["time"].values.astype("datetime64[ns]") - middle) / DAY
+    values = np.stack([band.values for band in bands], -1)
+    there = np.isfinite(values).all(-1) & (np.abs(days) <= reach)
+    return days[there], values[there]
+
+
+def _padded(found):
+    """Values (n, m, 2), days (n, m) and a mask (n, m) of n lists of acquisitions, as long as the longest."""
+    most = max(days.size for days, _ in found)
+    values, days = np.zeros((len(found), most, 2), np.float32), np.zeros((len(found), most), np.float32)
+    there = np.zeros((len(found), most), bool)
+    for k, (when, what) in enumerate(found):
+        values[k, :when.size], days[k, :when.size], there[k, :when.size] = what, when, True
+    return values, days, there
 
 
 def _offsets(steps, slide):

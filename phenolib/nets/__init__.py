@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-MODULES = ("blocks", "deepcrop")
+MODULES = ("blocks", "cropclock", "deepcrop")
 
 
 def __getattr__(name):
