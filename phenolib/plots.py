@@ -17,6 +17,7 @@ COLOURS = {  # safe for the common kinds of colour blindness
     "optical": "#009E73",
     "radar": "#8E5EA2",
     "model": "#D55E00",
+    "clock": "#7A3B00",
     "truth": "#000000",
     "observation": "#000000",
     "quiet": "#8A8F98",
@@ -202,7 +203,7 @@ def strips(axes, samples, *, limit=None, seed=0):
         shown = sample if limit is None else sample.clip(-limit, limit)
         axes.plot(shown, k + rng.uniform(-0.28, 0.28, sample.size), ".", ms=4, alpha=0.4, color=COLOURS["camera"])
         if sample.size:
-            axes.plot(np.median(sample), k, "|", ms=24, mew=3, color=COLOURS["model"])
+            axes.plot(np.median(shown), k, "|", ms=24, mew=3, color=COLOURS["model"])
     axes.set(yticks=range(len(samples)), yticklabels=list(samples), ylim=(len(samples) - 0.4, -0.6))
     axes.grid(False)
 

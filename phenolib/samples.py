@@ -18,6 +18,8 @@ SUMMER = "07-01"  # middle of a harvest year in which the pixel shows no season;
 WITHIN = np.timedelta64(60, "D")  # between the peaks of one season in two series
 FILTER = dict(method="savgol", thresholds=(0.2, 0.5), interval=0)  # of the study: TIMESAT's filter, 20 and 50 %
 DAY = np.timedelta64(1, "D")
+COLUMNS = ["season", "site", "cluster", "split", "crop", "year", "anchor", "peak", "on_season", "low", "high", "first",
+           "last", *EVENTS]
 
 
 @dataclass(frozen=True)
@@ -248,17 +250,59 @@ def of_archive(archive, *, steps=30, looks=10, slide=5, usable=0.5, apart=4.0, m
     if "crop" in reference:
         table["crop"] = _sown(table, reference)
     name = table["site"] + "_" + table["year"].astype(str)
-    columns = ["season", "site", "cluster", "split", "crop", "year", "anchor", "peak", "on_season", "low", "high",
-               "first", "last", *EVENTS]
-    return Samples(table.assign(season=name)[columns], found, steps, looks, slide)
+    return Samples(table.assign(season=name)[COLUMNS], found, steps, looks, slide)
 
 
-def place_of(patch, *, usable=0.5, apart=4.0):
+def of_fields(archive, *, per_crop=6, peaks=("04-01", "09-15"), steps=30, looks=10, slide=5, usable=0.5, apart=4.0,
+              seed=0):
+    """Samples of places without a camera: pixels inside the fields of a crop map, in the year of the map.
+
+    The window is placed on the largest season whose peak lies between two days of that year. A pixel is drawn from
+    those whose neighbours bear the same crop and whose patch of 18 × 18 lies in the file.
+
+    archive   Archive with patches that have a crop map
+    per_crop  pixels of each crop and place, at most
+    peaks     first and last day between which the season has its peak
+    others    as ``of_archive``
+    seed      of the draw of pixels
+    returns   Samples: the cluster is the place, the site "place row,column", and the camera's dates are all missing
+    raises    InputError if no pixel is left
+    """
+    rng = np.random.default_rng(seed)
+    rows, found = [], {}
+    there = archive.patch_places.query("optical and radar and crops")["place"]
+    for name in sorted(set(there) - set(archive.cameras()["site"])):
+        patch = archive.patch(name)
+        labels, year = patch["crops"]["crop"], pd.Timestamp(patch["crops"].attrs["until"]).year
+        inside = sentinel.interior(labels).values.copy()
+        inside[:SITE] = inside[:, :SITE] = inside[SITE - SIZE + 1:] = inside[:, SITE - SIZE + 1:] = False
+        for code in np.unique(labels.values[inside]):
+            if int(code) not in sentinel.CROPS:
+                continue
+            for row, column in rng.permutation(np.argwhere(inside & (labels.values == code)))[:per_crop]:
+                site = f"{name} {row},{column}"
+                place = place_of(patch, usable=usable, apart=apart, site=(int(row), int(column)))
+                seasons = seasons_of(place.pixel["NDVI"], 3)
+                first, last = (pd.Timestamp(f"{year}-{day}") for day in peaks)
+                own = seasons[(seasons["peak"] >= first) & (seasons["peak"] <= last)].sort_values("rank")
+                rows.append({"season": f"{site} {year}", "site": site, "cluster": name, "split": "",
+                             "crop": sentinel.CROPS[int(code)], "year": year, "on_season": not own.empty,
+                             **_window(place, seasons, None if own.empty else own.iloc[0], year, steps, slide)})
+                found[site] = place
+    if not rows:
+        raise InputError(f"the archive '{archive.name}' has no crop map without a camera under both satellites")
+    table = pd.DataFrame(rows).assign(**dict.fromkeys(EVENTS, pd.NaT))
+    return Samples(table.astype(dict.fromkeys(EVENTS, "datetime64[ns]"))[COLUMNS], found, steps, looks, slide)
+
+
+def place_of(patch, *, usable=0.5, apart=4.0, site=None):
     """A place's patches as ``Place``; see ``of_archive``.
 
     patch    dict of Datasets, as ``Archive.patch`` gives it
+    site     row and column of the optical pixel that is dated; default the one in the middle
+    raises   InputError if the 18 × 18 pixels around it leave the patch
     """
-    optical, radar = _middle(patch["optical"]), patch["radar"]
+    optical, radar = _cut(patch["optical"], site), patch["radar"]
     radar = radar.sel(x=optical["x"], y=optical["y"], method="nearest")
     both = indices.indices(["NDVI", "GCC"], sentinel.clear(optical, sentinel.LAND))
     values = both.to_array().transpose("time", "y", "x", "variable").values.astype(np.float32)  # (scene, 18, 18, 2)
@@ -316,25 +360,31 @@ def _placed(camera, place, steps, slide):
     camera = camera[((dates >= seen[0]) & (dates <= seen[1]) | np.isnat(dates)).all(1)].reset_index(drop=True)
     both = seasons_of(place.pixel["NDVI"])
     main = both[both["rank"] == 1].set_index("season")
-    ends, starts = (main[f"{edge}20"].fillna(main[f"{edge}50"]).fillna(main["peak"]) for edge in ("eos", "sos"))
     rows = []
     for year, row in zip(camera["year"], nearest(both, camera["peak"])):
         season = both.iloc[row] if row >= 0 else main.loc[year] if year in main.index else None
-        if season is None:
-            anchor = peak = pd.Timestamp(f"{year}-{SUMMER}")
-        else:
-            peak = season["peak"]
-            anchor = peak if pd.isna(season["sos20"]) or pd.isna(season["eos20"]) else (
-                season["sos20"] + (season["eos20"] - season["sos20"]) / 2)
-        before, after = ends[ends < anchor].max(), starts[starts > anchor].min()
-        low = 0 if pd.isna(before) else int(np.searchsorted(place.times, before.to_datetime64(), "right"))
-        high = place.times.size if pd.isna(after) else int(np.searchsorted(place.times, after.to_datetime64()))
-        taken = [scene for offset in _offsets(steps, slide)
-                 for scene in _scenes(place.times, anchor, low, high, steps, offset)[1]]
-        first, last = (place.times[[min(taken), max(taken)]] if taken else (anchor, anchor))
-        rows.append({"anchor": anchor, "peak": peak, "on_season": row >= 0, "low": low, "high": high,
-                     "first": pd.Timestamp(first), "last": pd.Timestamp(last)})
+        rows.append({"on_season": row >= 0, **_window(place, both, season, year, steps, slide)})
     return pd.concat([camera[[*EVENTS, "year"]], pd.DataFrame(rows)], axis=1)
+
+
+def _window(place, seasons, season, year, steps, slide):
+    """Where the windows of a season lie, as columns of the table; on 1 July of the year where it is None."""
+    main = seasons[seasons["rank"] == 1]
+    ends, starts = (main[f"{edge}20"].fillna(main[f"{edge}50"]).fillna(main["peak"]) for edge in ("eos", "sos"))
+    if season is None:
+        anchor = peak = pd.Timestamp(f"{year}-{SUMMER}")
+    else:
+        peak = season["peak"]
+        anchor = peak if pd.isna(season["sos20"]) or pd.isna(season["eos20"]) else (
+            season["sos20"] + (season["eos20"] - season["sos20"]) / 2)
+    before, after = ends[ends < anchor].max(), starts[starts > anchor].min()
+    low = 0 if pd.isna(before) else int(np.searchsorted(place.times, before.to_datetime64(), "right"))
+    high = place.times.size if pd.isna(after) else int(np.searchsorted(place.times, after.to_datetime64()))
+    taken = [scene for offset in _offsets(steps, slide)
+             for scene in _scenes(place.times, anchor, low, high, steps, offset)[1]]
+    first, last = (place.times[[min(taken), max(taken)]] if taken else (anchor, anchor))
+    return {"anchor": anchor, "peak": peak, "low": low, "high": high, "first": pd.Timestamp(first),
+            "last": pd.Timestamp(last)}
 
 
 def _around(bands, middle, reach):
@@ -378,14 +428,15 @@ def _apart(times, share, scenes, apart):
     return np.array(kept, int)
 
 
-def _middle(bands):
-    """The 18 × 18 pixels whose row 9 and column 9 are the middle of the patch."""
-    for axis in sentinel.SPACE:
-        if bands.sizes[axis] < SIZE:
+def _cut(bands, site=None):
+    """The 18 × 18 pixels whose row 9 and column 9 are a pixel of the patch, or the one in its middle."""
+    cut = {}
+    for axis, middle in zip(sentinel.SPACE, site or [bands.sizes[axis] // 2 for axis in sentinel.SPACE]):
+        if middle < SITE or middle - SITE + SIZE > bands.sizes[axis]:
             raise InputError(f"{bands.attrs.get('source', 'the patch')}: {bands.sizes[axis]} pixels along {axis}; "
-                             f"{SIZE} are needed")
-    return bands.isel({axis: slice(bands.sizes[axis] // 2 - SITE, bands.sizes[axis] // 2 + SITE)
-                       for axis in sentinel.SPACE})
+                             f"{SIZE} around pixel {middle} are needed")
+        cut[axis] = slice(middle - SITE, middle - SITE + SIZE)
+    return bands.isel(cut)
 
 
 def _sown(table, reference):

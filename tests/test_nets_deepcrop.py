@@ -211,6 +211,32 @@ def test_the_gradient_of_a_masked_step_is_a_number():
     assert all(p.grad.isfinite().all() for p in model.parameters())
 
 
+@pytest.mark.parametrize("literal", [False, True])
+def test_attention_is_what_the_encoder_adds_up(literal):
+    "The weights times the values are what the layer's own attention gives; they sum to one and skip what is not there."
+    layer, x, there = EncoderLayer(8, 4, 16, literal_eq45=literal).eval(), torch.randn(2, 5, 8), torch.rand(2, 5) < 0.7
+    first = layer.norms[0](x)
+    given = first + x if literal else first
+    weights = layer.attention(x, there)
+    torch.testing.assert_close(layer.out((weights @ layer._heads(given)[2]).transpose(1, 2).flatten(2)),
+                               layer.attend(given, there))
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 4, 5))
+    assert (weights.transpose(1, 3)[~there] == 0).all()
+
+
+@pytest.mark.parametrize("options, tokens", [({}, 32), ({"sensors": "optical"}, 30), ({"size": "faithful"}, 32)])
+def test_attention_of_the_network_is_of_its_tokens(options, tokens):
+    "Thirty optical steps, the radar's token and that of the fusion; a masked step is not looked at."
+    model, data = network(**options), samples(2)
+    mask = torch.arange(30).expand(2, -1) < 20
+    weights = model.attention(**data, mask=mask)
+    assert weights.shape == (2, model.encoder.heads, tokens, tokens)
+    assert (weights[..., 20:30] == 0).all() and not weights.requires_grad
+    torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:3]))
+    with pytest.raises(InputError, match="no encoder"):
+        network(parts="cnn").attention(**data)
+
+
 @pytest.mark.parametrize("decision", ["softmax", "sigmoid"])
 def test_a_window_without_any_step_has_no_event(decision):
     "Where nothing was observed no date is retrieved."
@@ -334,4 +360,4 @@ def test_torch_is_loaded_only_with_a_network():
     "Importing the library, or the package of networks, loads no torch."
     code = "import sys, phenolib; print(dir(phenolib.nets)); print('torch' in sys.modules); phenolib.nets.deepcrop"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.splitlines() == ["['blocks', 'deepcrop']", "False"]
+    assert out.splitlines() == ["['blocks', 'cropclock', 'deepcrop']", "False"]

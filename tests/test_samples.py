@@ -198,3 +198,61 @@ def test_nothing_seen_is_an_error():
     "An archive in which no season was seen says so."
     with pytest.raises(InputError, match="no season"):
         samples.of_archive(Planted(ONE), years=[1999])
+
+
+class Mapped(Planted):
+    "The same without a camera at some places, and with a crop map of two crops."
+
+    def __init__(self, sites, watched=(), **options):
+        super().__init__(sites, **options)
+        self.watched = list(watched)
+        self.patch_places = self.patch_places.assign(crops=True)
+
+    def cameras(self):
+        return self.sites[self.sites["site"].isin(self.watched)]
+
+    def patch(self, site):
+        made = super().patch(site)
+        labels = np.full((made["optical"].sizes["y"], made["optical"].sizes["x"]), 1100)
+        labels[:, 20:] = 1200
+        crops = xr.DataArray(labels, {d: made["optical"][d] for d in ("y", "x")}, ("y", "x"))
+        return made | {"crops": xr.Dataset({"crop": crops}, attrs={"until": "2019-12-31"})}
+
+
+def test_fields_without_a_camera_give_pixels_inside_their_crop():
+    "Pixels away from the border of two crops and from the edge of the file, in the year of the map, without dates."
+    archive = Mapped({"a": ("farm", "", "", 150, 260, 0), "b": ("hill", "", "", 150, 260, 0)}, ["b"], size=40)
+    found = samples.of_fields(archive, per_crop=4, seed=1)
+    assert set(found.table["cluster"]) == {"a"} and set(found.table["year"]) == {2019} and len(found) == 4
+    pixels = np.array([[int(p) for p in site.split(" ")[1].split(",")] for site in found.table["site"]])
+    assert (pixels >= 9).all() and (pixels <= 31).all() and (pixels[:, 1] > 20).all()
+    assert np.isnat(found.dates).all() and found.table["on_season"].all()
+    windows = found.windows()
+    assert (windows.target == -1).all() and windows.optical.shape == (4, 30, 18, 18, 2)
+    again = samples.of_fields(archive, per_crop=4, seed=1)
+    pd.testing.assert_frame_equal(found.table, again.table)
+    with pytest.raises(InputError, match="no crop map"):
+        samples.of_fields(Mapped(ONE, ["a"]))
+
+
+def test_window_lies_on_the_season_that_the_camera_saw():
+    "Of two NDVI seasons in a year the window is placed on that with the camera's peak, though it is the smaller one."
+    day = DAYS % 365
+
+    class Two(Planted):
+        def patch(self, site):
+            made = super().patch(site)
+            spring = 0.75 * np.exp(-0.5 * ((day - 120) / 18.0) ** 2)
+            autumn = 0.5 * np.exp(-0.5 * ((day - 260) / 18.0) ** 2)
+            ndvi = (0.1 + spring + autumn)[::5, None, None]
+            red = made["optical"]["B04"]
+            made["optical"]["B08"] = red * (1 + ndvi) / (1 - ndvi)
+            return made
+
+        def phenocam(self, site):
+            gcc = 0.33 + 0.1 * np.exp(-0.5 * ((day[::3] - 255) / 15.0) ** 2)
+            return xr.Dataset({"gcc_90": ("time", gcc)}, {"time": FIRST + DAYS[::3] * samples.DAY})
+
+    found = samples.of_archive(Two(ONE))
+    middle = (found.table["anchor"].to_numpy("datetime64[ns]") - found.newyear) / samples.DAY
+    assert np.abs(middle - 259).max() < 12 and found.table["on_season"].all()

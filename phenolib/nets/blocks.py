@@ -111,10 +111,22 @@ class EncoderLayer(nn.Module):
 
     def attend(self, x, there):
         """Self-attention of several heads, (batch, tokens, width)."""
-        query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (batch, heads, tokens, width/heads)
-                             for part in self.query_key_value(x).chunk(3, -1))
-        x = F.scaled_dot_product_attention(query, key, value, attn_mask=there[:, None, None, :])
+        x = F.scaled_dot_product_attention(*self._heads(x), attn_mask=there[:, None, None, :])
         return self.out(x.transpose(1, 2).flatten(2))                # (batch, tokens, width)
+
+    def attention(self, x, there):
+        """How much each token looks at each of those that are there, of ``forward``'s arguments.
+
+        returns  (batch, heads, tokens, tokens), 1 in sum over the last dimension
+        """
+        first = self.norms[0](x)
+        query, key, _ = self._heads(first + x if self.literal else first)
+        score = query @ key.transpose(2, 3) / query.shape[-1] ** 0.5  # (batch, heads, tokens, tokens)
+        return score.masked_fill(~there[:, None, None, :], -torch.inf).softmax(-1)
+
+    def _heads(self, x):
+        """Query, key and value of each head, (batch, heads, tokens, width / heads) each."""
+        return [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.query_key_value(x).chunk(3, -1)]
 
 
 def day_encoding(days, width):

@@ -124,10 +124,19 @@ class DeepCroP(nn.Module):
         returns       (batch, 4, 31)  EVENTS; 30 positions and "no event"
         raises        InputError if a shape is another, or the radar is lacking
         """
-        data = self._given(optical, sar, (len(optical),), (PATCH, PATCH))
-        days, mask = self._calendar(optical_days, sar_days, mask, optical)
-        data["optical"] = torch.where(mask[..., None, None, None], data["optical"], 0)
-        return self._logits({s: self._read(s, x) for s, x in data.items()}, days, mask)
+        return self._logits(*self._inputs(optical, sar, optical_days, sar_days, mask))
+
+    @torch.no_grad()
+    def attention(self, optical, sar=None, *, optical_days=None, sar_days=None, mask=None):
+        """How much each token of the sequence looks at each other in the encoder; arguments as ``forward``.
+
+        returns  (batch, heads, tokens, tokens), 1 in sum over the last dimension; tokens are the 30 optical steps, then
+                 the radar's and that of the fusion where the network has them
+        raises   InputError as ``forward``, and for a network without an encoder
+        """
+        if not self.encoder:
+            raise InputError("parts='cnn' has no encoder, so there is no attention to look at")
+        return self.encoder.attention(*self._sequence(*self._inputs(optical, sar, optical_days, sar_days, mask)))
 
     @torch.no_grad()
     def dense(self, optical, sar=None, *, optical_days=None, sar_days=None, mask=None, tile=32):
@@ -213,6 +222,13 @@ class DeepCroP(nn.Module):
         days     dict of (batch, steps) for each sensor [days]
         mask     (batch, 30)
         """
+        x, mask = self._sequence(read, days, mask)
+        if self.encoder:
+            x = self.encoder(x, mask)                                                   # (batch, 32, width)
+        return torch.where(mask[..., None], x, 0)
+
+    def _sequence(self, read, days, mask):
+        """What the encoder reads, (batch, 32 or 30, width), and which tokens are there, (batch, 32 or 30)."""
         there = mask[..., None]                                                         # (batch, 30, 1)
         optical, sar = read["optical"], read.get("sar")
         columns = [optical.features] if self.branches else []
@@ -236,8 +252,14 @@ class DeepCroP(nn.Module):
         if self.encoder:
             when = day_encoding(days["optical"], x.shape[-1])                           # (batch, 30, width)
             x = x + F.pad(when, (0, 0, 0, x.shape[1] - STEPS["optical"]))
-            x = self.encoder(x, mask)                                                   # (batch, 32, width)
-        return torch.where(mask[..., None], x, 0)
+        return x, mask
+
+    def _inputs(self, optical, sar, optical_days, sar_days, mask):
+        """Read and days of each sensor, and the mask, from the arguments of ``forward``."""
+        data = self._given(optical, sar, (len(optical),), (PATCH, PATCH))
+        days, mask = self._calendar(optical_days, sar_days, mask, optical)
+        data["optical"] = torch.where(mask[..., None, None, None], data["optical"], 0)
+        return {s: self._read(s, x) for s, x in data.items()}, days, mask
 
     def _logits(self, read, days, mask):
         x = self.mlp(self.tokens(read, days, mask).flatten(1))                          # (batch, 500)
