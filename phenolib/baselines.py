@@ -65,7 +65,7 @@ def without_offset(samples, days, train, *, by_crop=False):
     Ours: the published differences of NDVI are largely constant, so that a network is to be held against this.
     """
     error = days - truth(samples)
-    return days - by_group(samples, train, by_crop, lambda rows: np.nanmedian(error[rows], axis=0))
+    return days - by_group(samples, train, by_crop, lambda rows: pd.DataFrame(error[rows]).median().to_numpy())
 
 
 def fitted_threshold(samples, train, curve="NDVI", *, by_crop=False, **options):
@@ -88,7 +88,7 @@ def fitted_threshold(samples, train, curve="NDVI", *, by_crop=False, **options):
 
 def crop_mean(samples, train):
     """The mean day of each event of the same crop at training sites: what a calendar knows; (n, 4) days."""
-    return by_group(samples, train, True, lambda rows: np.nanmean(truth(samples)[rows], axis=0))
+    return by_group(samples, train, True, lambda rows: pd.DataFrame(truth(samples)[rows]).mean().to_numpy())
 
 
 def best_curve(samples, train, curve="NDVI"):
