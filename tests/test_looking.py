@@ -1,8 +1,10 @@
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from phenolib import looking
+from phenolib import looking, samples
 from phenolib.nets.deepcrop import DeepCroP, spaced
 
 DAYS = torch.arange(0.0, 100.0, 10.0).repeat(3, 1)  # of ten acquisitions of three seasons
@@ -62,3 +64,44 @@ def test_attention_is_shared_out(options, tokens):
     torch.nn.init.zeros_(model.encoder.query_key_value.weight)
     torch.nn.init.zeros_(model.encoder.query_key_value.bias)
     assert np.nanmax(np.abs(looking.received(model, batch) - 1)) < 1e-5
+
+
+def test_the_diagram_tells_the_widths_of_the_network():
+    "The boxes name what this network has."
+    for size, widths in (("lite", ("width 32", "4 heads", "256, 128")), ("faithful", ("width 30", "30 heads", "5000"))):
+        _, axes = plt.subplots()
+        with torch.device("meta"):
+            looking.diagram(axes, DeepCroP(size))
+        text = " ".join(part.get_text() for part in axes.texts)
+        assert all(width in text for width in widths)
+    plt.close("all")
+
+
+def test_a_sample_is_drawn_with_its_dates():
+    "Two sensors with their patches and series; a date that is not there is left out."
+    draw, days = np.random.default_rng(0), np.arange(0, 300, 10, dtype=np.float32)[None]
+    true = np.array([[100.0, 110, np.nan, 220]])
+    window = samples.Windows(draw.random((1, 30, 18, 18, 2)), None, draw.random((1, 10, 18, 18, 2)) - 20, days,
+                             days[:, ::3], np.arange(30)[None] < 25, None, np.where(np.isnan(true), np.nan, 2.0), true,
+                             np.array(["2019-01-01"], "datetime64[D]"), np.array([0]))
+    figure = looking.sample(window, shown=4)
+    above = figure.axes[-2]
+    assert len(figure.axes) == 10 and above.lines[0].get_xdata().size == 25
+    assert [text.get_text() for text in above.texts] == ["SOS20", "SOS50", "EOS20"]
+    plt.close("all")
+
+
+def test_densities_are_drawn_per_day():
+    "The area under each density is one, the intervals are bars, and a date that is not there has no line."
+    line, middle = np.arange(-100.0, 101, 5), pd.Timestamp("2019-07-01")
+    values = np.exp(-0.5 * ((line - np.array([[-60], [-40], [40], [60]])) / 8) ** 2)
+    values /= values.sum(1, keepdims=True)
+    dates = pd.Series([middle, pd.NaT, middle, middle], ["sos20", "sos50", "eos50", "eos20"])
+    bars = [np.repeat(np.datetime64("2019-06-01"), 4) + np.timedelta64(k, "D") for k in (0, 5, 9)]
+    _, axes = plt.subplots()
+    looking.density(axes, line, values, middle, bars, dates)
+    assert len(axes.lines) == 4 * 2 + 3
+    for area in axes.collections:
+        path = area.get_paths()[0].vertices
+        assert 5 * path[:, 1].sum() == pytest.approx(1, rel=1e-6)
+    plt.close("all")

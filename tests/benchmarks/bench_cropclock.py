@@ -159,6 +159,8 @@ def main():
     parser.add_argument("--speed", action="store_true", help="pixels per second alone")
     parser.add_argument("--out", type=Path, help="CSV to write the table to")
     given = parser.parse_args()
+    if given.folds < 3:
+        parser.error("--folds: give 3 or more; one is predicted, one stops the training, the others teach")
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", "Mean of empty slice")
     if given.speed:
@@ -175,7 +177,7 @@ def main():
         rows.append({"variant": name, **row, "mae": text(errors.ravel(), groups)})
         print(rows[-1], flush=True)
     table = pd.DataFrame(rows).set_index("variant")
-    print(table.to_markdown())
+    print(table.to_string())
     if given.out:
         table.to_csv(given.out)
 
