@@ -84,7 +84,8 @@ def gains(samples, found, rows, name, others, *, train, groups=None, level=0.95,
         for k, event in enumerate(EVENTS):
             lines[other, event] = {"gain": value[k]} | _bounds(drawn[:, k], level)
         lines[other, "mean"] = {"gain": value.mean()} | _bounds(drawn.mean(1), level)
-    result = pd.DataFrame(lines).T.rename_axis(["against", "event"])
+    index = pd.MultiIndex.from_tuples(list(lines), names=["against", "event"])
+    result = pd.DataFrame(list(lines.values()), index, ["gain", "low", "high"])
     result["better"] = np.select([result["low"] > 0, result["high"] < 0], [True, False], None)
     return result
 

@@ -58,6 +58,7 @@ def test_gain_is_paired_and_says_better_only_where_the_interval_does(found, days
     gain = comparison.gains(found, days | {"again": days["right"]}, rows, "right", ["late", "again"], train=rows)
     assert gain.loc[("late", "mean"), "gain"] == pytest.approx(4) and gain.loc[("late", "mean"), "better"] is True
     assert gain.loc[("again", "mean"), "gain"] == 0 and gain.loc[("again", "mean"), "better"] is None
+    assert comparison.gains(found, days, rows, "right", [], train=rows).empty
     lost = comparison.gains(found, days, rows, "late", ["right"], train=rows)
     assert lost.loc[("right", "sos20"), "better"] is False
 
