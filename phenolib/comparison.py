@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenolib import baselines
+from phenolib import baselines, metrics
 from phenolib.errors import InputError
 from phenolib.samples import DAY, EVENTS
 
@@ -36,25 +36,24 @@ def table(samples, found, rows, *, groups=None, level=0.95, seed=0, moved=False)
     returns  DataFrame indexed by method and event, ``EVENTS`` and "mean" (of the four): mae, low, high (its interval),
              median (of |error|), bias, within15 [-], retrieved [-], n
     """
-    member, draws = _draws(samples, rows, groups, seed)
+    labels = _labels(samples, rows, groups)
     known = np.isfinite(baselines.truth(samples)[rows])
     lines = {}
     for name, days in found.items():
         error = errors(samples, days, moved=moved)[rows]
         there = np.isfinite(error)
-        size = np.abs(np.where(there, error, 0))
-        drawn = _ratio(draws, _sums(size, member), _sums(there, member))  # (draw, event)
+        mae, drawn = metrics.group_means(np.abs(error).T, labels, draws=DRAWS, seed=seed)  # (event,), (event, draw)
         columns = {
-            "mae": size.sum(0) / np.where(there.any(0), there.sum(0), np.nan),
+            "mae": mae,
             "median": [np.median(np.abs(e[k])) if k.any() else np.nan for e, k in zip(error.T, there.T)],
             "bias": np.where(there, error, 0).sum(0) / np.where(there.any(0), there.sum(0), np.nan),
-            "within15": (there & (size <= 15)).sum(0) / np.maximum(known.sum(0), 1),
+            "within15": (np.abs(error) <= 15).sum(0) / np.maximum(known.sum(0), 1),
             "retrieved": there.sum(0) / known.sum(0),
             "n": there.sum(0),
         }
         for k, event in enumerate(EVENTS):
-            lines[name, event] = {c: v[k] for c, v in columns.items()} | _bounds(drawn[:, k], level)
-        lines[name, "mean"] = {c: np.mean(v) for c, v in columns.items()} | _bounds(drawn.mean(1), level)
+            lines[name, event] = {c: v[k] for c, v in columns.items()} | _bounds(drawn[k], level)
+        lines[name, "mean"] = {c: np.mean(v) for c, v in columns.items()} | _bounds(drawn.mean(0), level)
     result = pd.DataFrame(lines).T.rename_axis(["method", "event"])
     return result[["mae", "low", "high", "median", "bias", "within15", "retrieved", "n"]].astype(float)
 
@@ -72,18 +71,14 @@ def gains(samples, found, rows, name, others, *, train, groups=None, level=0.95,
     returns  DataFrame indexed by the other method and event, with "mean": gain, low, high [days], and better: whether
              the interval of the paired difference lies above zero (True), below (False) or on both sides (None)
     """
-    member, draws = _draws(samples, rows, groups, seed)
+    labels = _labels(samples, rows, groups)
     size = {m: np.abs(errors(samples, baselines.completed(samples, found[m], train))[rows]) for m in (name, *others)}
     lines = {}
     for other in others:
-        gain = size[other] - size[name]
-        there = np.isfinite(gain)
-        gain = np.where(there, gain, 0)
-        drawn = _ratio(draws, _sums(gain, member), _sums(there, member))
-        value = gain.sum(0) / np.maximum(there.sum(0), 1)
+        value, drawn = metrics.group_means((size[other] - size[name]).T, labels, draws=DRAWS, seed=seed)
         for k, event in enumerate(EVENTS):
-            lines[other, event] = {"gain": value[k]} | _bounds(drawn[:, k], level)
-        lines[other, "mean"] = {"gain": value.mean()} | _bounds(drawn.mean(1), level)
+            lines[other, event] = {"gain": value[k]} | _bounds(drawn[k], level)
+        lines[other, "mean"] = {"gain": value.mean()} | _bounds(drawn.mean(0), level)
     index = pd.MultiIndex.from_tuples(list(lines), names=["against", "event"])
     result = pd.DataFrame(list(lines.values()), index, ["gain", "low", "high"])
     result["better"] = np.select([result["low"] > 0, result["high"] < 0], [True, False], None)
@@ -142,34 +137,6 @@ def when(samples, days):
     return date
 
 
-def _draws(samples, rows, groups, seed):
-    """Which group each row is of, and how often each group comes in each draw (draw, group); no draw of one group."""
-    labels = samples.table["cluster"].to_numpy()[rows] if groups is None else np.asarray(groups)[rows]
-    _, member = np.unique(labels.astype(str), return_inverse=True)
-    count = member.max() + 1
-    rng = np.random.default_rng(seed)
-    return member, rng.multinomial(count, np.full(count, 1 / count), DRAWS if count > 1 else 0)
-
-
-def _sums(values, member):
-    """Sums of (n, 4) values by group, (group, 4)."""
-    result = np.zeros((member.max() + 1, values.shape[1]))
-    np.add.at(result, member, values)
-    return result
-
-
-def _ratio(draws, above, below):
-    count = draws @ below
-    return np.divide(draws @ above, count, out=np.full(count.shape, np.nan), where=count > 0)
-
-
-def _bounds(drawn, level):
-    tail = (1 - level) / 2
-    drawn = drawn[np.isfinite(drawn)]
-    low, high = np.quantile(drawn, [tail, 1 - tail]) if drawn.size else (np.nan, np.nan)
-    return {"low": low, "high": high}
-
-
 def leaf_days(archive, samples):
     """When the leaf area of the fields under pixels passed 20 and 50 % of its amplitude, where an archive knows it.
 
@@ -185,14 +152,22 @@ def leaf_days(archive, samples):
         return known
     events = reference.events
     name = np.where(events["direction"] == "rising", "sos", "eos") + events["share"].astype(str)
-    dates = events.assign(event=name).set_index(["site", "field", "season", "event"])["date"].sort_index()
+    dates = dict(list(events.assign(event=name).groupby(["site", "field", "season", "event"])["date"]))
     maps = {place: archive.field_map(place) for place in samples.table["cluster"].unique()}
     for k, row in enumerate(samples.table.itertuples()):
         pixel = tuple(int(part) for part in row.site.rsplit(" ", 1)[1].split(","))
         for j, event in enumerate(EVENTS):
-            found = dates.get((row.cluster, maps[row.cluster][pixel], row.year, event))
-            if found is not None and len(found := np.atleast_1d(found)):
-                days = (pd.to_datetime(found) - pd.Timestamp(f"{row.year}-01-01")) / pd.Timedelta(1, "D")
-                middle = (row.anchor - pd.Timestamp(f"{row.year}-01-01")) / pd.Timedelta(1, "D")
-                known[k, j] = days[np.abs(days - middle).argmin()]
+            some = dates.get((row.cluster, maps[row.cluster][pixel], row.year, event))
+            if some is not None:  # of several seasons in a year that nearest to the window's
+                date = some.iloc[(some - row.anchor).abs().argmin()]
+                known[k, j] = (date - pd.Timestamp(f"{row.year}-01-01")) / pd.Timedelta(1, "D")
     return known
+
+
+def _labels(samples, rows, groups):
+    """What is drawn as a whole: the cluster of each judged row, or what was given."""
+    return (samples.table["cluster"].to_numpy() if groups is None else np.asarray(groups))[rows]
+
+
+def _bounds(drawn, level):
+    return dict(zip(("low", "high"), metrics.percentiles(drawn, level)))

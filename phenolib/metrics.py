@@ -1,5 +1,6 @@
 """Every error with its interval, and the share that was retrieved."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,6 +116,36 @@ def bootstrap(sample, groups, statistics, *, level=0.95, draws=2000, seed=0):
             drawn[name][k] = f(sample[pick])
     tail = (1 - level) / 2
     return values, {n: tuple(float(q) for q in np.quantile(v, [tail, 1 - tail])) for n, v in drawn.items()}
+
+
+def group_means(values, groups, *, draws=2000, seed=0):
+    """Means over the last dimension, and those of draws of whole groups with replacement; missing values are left out.
+
+    One set of draws serves all leading dimensions, so that differences and means of them stay paired.
+
+    values   (…, n) numbers
+    groups   (n,) labels
+    returns  (…) mean, (…, draw); NaN without values, and in the draws where fewer than two groups have some
+
+    >>> mean, drawn = group_means([[1.0, 3.0], [2.0, np.nan]], ["a", "b"], draws=10)
+    >>> mean.tolist(), np.isnan(drawn).all(-1).tolist()
+    ([2.0, 2.0], [False, True])
+    """
+    values = np.asarray(values, float)
+    _, member = np.unique(np.asarray(groups).astype(str), return_inverse=True)
+    one, there = np.eye(member.max() + 1)[member], np.isfinite(values)
+    sums, count = np.where(there, values, 0) @ one, there.astype(float) @ one  # (…, group)
+    times = np.random.default_rng(seed).multinomial(one.shape[1], np.full(one.shape[1], 1 / one.shape[1]), draws)
+    with np.errstate(invalid="ignore"):
+        mean, drawn = sums.sum(-1) / count.sum(-1), (sums @ times.T) / (count @ times.T)
+    return mean, np.where(((count > 0).sum(-1) > 1)[..., None], drawn, np.nan)
+
+
+def percentiles(drawn, level=0.95):
+    """Bounds of the percentile interval of draws (…, draw): low and high, (…) each; NaN where all draws are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of nothing but NaN
+        return tuple(np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=-1))
 
 
 def estimate(sample, groups, statistic, *, why, level=0.95, draws=2000, seed=0):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from phenolib import dating, phenology
+from phenolib import dating, metrics, phenology
 from phenolib.archive.patches import kind_of
 from phenolib.errors import InputError
 from phenolib.samples import DAY, EVENTS, FILTER, SITE, WITHIN, seasons_of
@@ -93,7 +93,8 @@ def gain(samples, found, *, shares=SHARES, groups=None, level=0.95, draws=2000, 
             if not known.any():
                 continue
             labels = np.broadcast_to(cluster[mask, None], known.shape)[known]
-            mean = means(some[:, :, known], labels, level=level, draws=draws, seed=seed)  # three of (3, share)
+            value, drawn = metrics.group_means(some[:, :, known], labels, draws=draws, seed=seed)  # (3, share), …
+            mean = value, *metrics.percentiles(drawn, level)
             for k, share in enumerate(shares):
                 row = {"group": group, "share": share, "event": event, "n": labels.size,
                        "clusters": len(set(labels))}
@@ -101,23 +102,6 @@ def gain(samples, found, *, shares=SHARES, groups=None, level=0.95, draws=2000, 
                     row |= dict(zip((name, f"{name}_low", f"{name}_high"), numbers))
                 rows.append(row)
     return pd.DataFrame(rows)
-
-
-def means(values, labels, *, level=0.95, draws=2000, seed=0):
-    """Means over the last dimension with percentile intervals; whole groups are drawn with replacement.
-
-    values   (…, n)
-    labels   (n,)
-    returns  mean, low, high: each (…,); low and high are NaN with fewer than two groups
-    """
-    names, member = np.unique(labels, return_inverse=True)
-    sums = values @ np.eye(names.size)[member]  # (…, group)
-    size = np.bincount(member)
-    if names.size < 2:
-        return values.mean(-1), *np.full((2, *values.shape[:-1]), np.nan)
-    times = np.random.default_rng(seed).multinomial(names.size, np.full(names.size, 1 / names.size), draws)
-    drawn = sums @ times.T / (times @ size)  # (…, draw)
-    return values.mean(-1), *np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=-1)
 
 
 def at_edge(archive, samples, *, truth=False):

@@ -111,3 +111,15 @@ def test_quarters_by_width_show_who_is_too_sure():
     width = np.repeat([1.0, 2.0, 3.0, 4.0], 10)
     table = metrics.by_width(0 * width, width, np.full(40, 1.5))
     assert table["coverage"].tolist() == [0.0, 1.0, 1.0, 1.0] and table["n"].tolist() == [10] * 4
+
+
+def test_means_of_groups_are_those_of_the_bootstrap():
+    "Mean and percentile interval agree with ``bootstrap`` to the noise of the draws; missing values are left out."
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 12, 200)
+    values = rng.normal(size=12)[labels] + rng.normal(size=200)
+    mean, drawn = metrics.group_means(np.stack([values, np.where(labels == 3, np.nan, values)]), labels, draws=4000)
+    for k, some in enumerate((np.ones(200, bool), labels != 3)):
+        known, interval = metrics.bootstrap(values[some], labels[some], {"it": np.mean}, draws=4000)
+        assert mean[k] == pytest.approx(known["it"])
+        assert np.array(metrics.percentiles(drawn[k])) == pytest.approx(np.array(interval["it"]), abs=0.08)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import test_sources_stac_patches as scenes
+from test_sources_stac_patches import scenes
 
 from phenolib import samples
 from phenolib.archive import open_archive
@@ -28,15 +28,7 @@ def folder(tmp_path_factory):
     span = np.datetime64("2019-01-01"), np.datetime64("2019-12-31")
     fine, coarse = patches.optical(3, place, growth, span)
     radar = patches.backscatter(3, place, growth, span)
-    made = []
-    for k, moment in enumerate(fine["time"].values):
-        about = {"datetime": f"{str(moment)[:19]}Z", "processing_baseline": "02.08", "tile": "14TQL",
-                 "relative_orbit": 12}
-        made.append([scenes._wide(p.isel(time=k, drop=True), m, about) for p, m in ((fine, 10), (coarse, 20))])
-    for k, moment in enumerate(radar["time"].values):
-        about = {"datetime": f"{str(moment)[:19]}Z", "relative_orbit": 34, "orbit_state": "descending"}
-        made.append(scenes._wide(radar.isel(time=k, drop=True), 10, about))
-    catalogue = write_catalog(root / "catalogue", made)
+    catalogue = write_catalog(root / "catalogue", scenes(fine, coarse, radar))
     table = pd.DataFrame({"site": [SITE], "lon": [place.lon], "lat": [place.lat]})
     stac_patches.write(table, (2019, 2019), catalogue, root / "mine" / "patches", say=lambda line: None)
     (root / "mine" / "phenocam").mkdir()

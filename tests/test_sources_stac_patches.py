@@ -19,16 +19,21 @@ def planted(tmp_path_factory):
     span = np.datetime64("2019-04-01"), np.datetime64("2019-05-15")
     fine, coarse = patches.optical(3, place, growth, span)
     radar = patches.backscatter(3, place, growth, span)
-    scenes = []
+    folder = tmp_path_factory.mktemp("stac")
+    return place, fine, coarse, radar, write_catalog(folder / "catalogue", scenes(fine, coarse, radar))
+
+
+def scenes(fine, coarse, radar):
+    "The acquisitions of patches as scenes of a catalogue."
+    made = []
     for k, moment in enumerate(fine["time"].values):
         about = {"datetime": f"{str(moment)[:19]}Z", "processing_baseline": "02.08", "tile": "14TQL",
                  "relative_orbit": 12}
-        scenes.append([_wide(p.isel(time=k, drop=True), m, about) for p, m in ((fine, 10), (coarse, 20))])
+        made.append([_wide(p.isel(time=k, drop=True), m, about) for p, m in ((fine, 10), (coarse, 20))])
     for k, moment in enumerate(radar["time"].values):
         about = {"datetime": f"{str(moment)[:19]}Z", "relative_orbit": 34, "orbit_state": "descending"}
-        scenes.append(_wide(radar.isel(time=k, drop=True), 10, about))
-    folder = tmp_path_factory.mktemp("stac")
-    return place, fine, coarse, radar, write_catalog(folder / "catalogue", scenes)
+        made.append(_wide(radar.isel(time=k, drop=True), 10, about))
+    return made
 
 
 def _wide(patch, pixel, about):

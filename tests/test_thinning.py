@@ -7,7 +7,7 @@ import test_samples as planted
 import torch
 import xarray as xr
 
-from phenolib import baselines, dating, metrics, samples, splits, thinning
+from phenolib import baselines, dating, samples, splits, thinning
 from phenolib.errors import InputError
 from phenolib.sources import sentinel
 
@@ -124,16 +124,6 @@ def test_groups_are_told_of_apart(found):
     assert list(table.index) == ["one", "others"] and table["clusters"].tolist() == [1, 7]
     assert table["both"].tolist() == [error[0, 0, mask].mean() for mask in (first, ~first)]
     assert np.isnan(table.loc["one", "gain_low"]) and np.isfinite(table.loc["others", "gain_low"])
-
-
-def test_intervals_of_means_are_those_of_the_metrics():
-    "Mean and percentile interval agree with ``metrics.bootstrap`` to the noise of the draws."
-    rng = np.random.default_rng(1)
-    labels = rng.integers(0, 12, 200)
-    values = rng.normal(size=12)[labels] + rng.normal(size=200)
-    mean, low, high = thinning.means(values, labels, draws=4000)
-    known, interval = metrics.bootstrap(values, labels, {"it": np.mean}, draws=4000)
-    assert mean == pytest.approx(known["it"]) and [low, high] == pytest.approx(interval["it"], abs=0.06)
 
 
 def crop_map(folder, site, codes):

@@ -1,6 +1,6 @@
 """What was tried for CropClock: variants of the network and of its training, compared on training clusters alone.
 
-    python tests/benchmarks/bench_cropclock.py                          all variants, about a minute each
+    python tests/benchmarks/bench_cropclock.py --out data/cropclock_tried.csv    all variants, about a minute each
     python tests/benchmarks/bench_cropclock.py --only "step 4" --folds 5 --epochs 20 --out found.csv
     python tests/benchmarks/bench_cropclock.py --speed                  pixels per second, with weights of chance
 
@@ -127,6 +127,8 @@ class Curves(tasks.Acquisitions):
         return dates + SHARE * (away[away.isfinite()] ** 2).mean()
 
 
+COLUMNS = ["weights", *samples.EVENTS, "mae", "mae_low", "mae_high", "median", "gain", "gain_low", "gain_high",
+           "coverage", "seconds"]  # of data/cropclock_tried.csv
 VARIANTS = {  # name: arguments of ``measure``
     "default": {},
     "other seed": {"seed": 1},
@@ -173,10 +175,11 @@ def main():
         row, errors = measure(found, parts, given, **VARIANTS[name])
         first = errors if first is None else first
         groups = np.repeat(found.table["cluster"].to_numpy(), 4)
-        row["less default"] = text((errors - first).ravel(), groups) if rows else ""
-        rows.append({"variant": name, **row, "mae": text(errors.ravel(), groups)})
+        row |= spread("mae", errors.ravel(), groups) | spread("gain", (first - errors).ravel(), groups)
+        rows.append({"variant": name, **row})
         print(rows[-1], flush=True)
-    table = pd.DataFrame(rows).set_index("variant")
+    table = pd.DataFrame(rows).set_index("variant")[COLUMNS]
+    table.loc["default", ["gain", "gain_low", "gain_high"]] = np.nan
     print(table.to_string())
     if given.out:
         table.to_csv(given.out)
@@ -214,15 +217,16 @@ def measure(found, parts, given, *, network=CropClock, options=None, sensors=("o
             errors[part.test] = np.abs(dates.median.numpy() - true)
             inside[part.test] = metrics.inside(dates.low.numpy(), dates.high.numpy(), true)
     row = {"weights": sum(p.numel() for p in model.parameters())}
-    row |= {event: f"{value:.1f}" for event, value in zip(samples.EVENTS, np.nanmean(errors, 0))}
-    row |= {"median": f"{np.nanmedian(errors):.1f}", "coverage": f"{np.nanmean(inside):.2f}", "s": f"{seconds:.0f}"}
-    return row, errors
+    row |= {event: round(value, 1) for event, value in zip(samples.EVENTS, np.nanmean(errors, 0))}
+    row |= {"median": round(np.nanmedian(errors), 1), "coverage": round(np.nanmean(inside), 2)}
+    return row | {"seconds": round(seconds)}, errors
 
 
-def text(values, groups):
-    """The mean of numbers with its interval over clusters."""
+def spread(name, values, groups):
+    """The mean of numbers with its interval over clusters, as three columns."""
     found = metrics.estimate(values, groups, np.mean, why="no date")
-    return f"{found['value']:.1f} [{found['interval'][0]:.1f}, {found['interval'][1]:.1f}]"
+    low, high = found["interval"]
+    return {name: round(found["value"], 1), f"{name}_low": round(low, 1), f"{name}_high": round(high, 1)}
 
 
 def greenness(archive, found):
