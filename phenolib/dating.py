@@ -45,8 +45,8 @@ def deepcrop(found, split, model="deepcrop", *, epochs=40, lr=1e-3, batch=16, se
     return Found(task.days(network.model), None, None, [network], [task])
 
 
-def cropclock(found, split, *, sensors=("optical", "sar"), members=5, epochs=20, lr=2e-3, batch=16, level=0.9, seed=0,
-              archive="", progress=True):
+def cropclock(found, split, *, sensors=("optical", "sar"), members=5, epochs=20, lr=2e-3, batch=16, level=0.9,
+              dropped=tasks.DROPPED, seed=0, archive="", progress=True):
     """Dates and intervals of all samples by CropClock: an ensemble, each member stopped on clusters of its own.
 
     The clusters that are not tested are dealt to the members; each learns from all others, stops on its own, and says
@@ -59,12 +59,14 @@ def cropclock(found, split, *, sensors=("optical", "sar"), members=5, epochs=20,
     sensors  that are read
     members  of the ensemble, at least 2
     level    that the intervals are to hold [-]
+    dropped  share of the acquisitions of each sensor that training leaves out of a season, at most [-]
     others   as ``deepcrop``
     returns  Found
 
     Chernozhukov et al. (2021) for conformal ranks; Lakshminarayanan et al. (2017) for ensembles.
     """
-    own = [Acquisitions(found, part, sensors=sensors, batch=batch) for part in inner(found, split, members, seed)]
+    own = [Acquisitions(found, part, sensors=sensors, batch=batch, dropped=dropped)
+           for part in inner(found, split, members, seed)]
     fits = [train(task, tasks.cropclock(sensors), name="cropclock", epochs=epochs, lr=lr, seed=1000 * seed + k,
                   archive=archive, progress=progress) for k, task in enumerate(own)]
     density = whole(own, [fit.model for fit in fits])
@@ -90,10 +92,19 @@ def elsewhere(networks, other, *, level=0.9):
     there = [task.moved(other) for task in own]
     if networks.low is None:
         return Found(there[0].days(models[0]), None, None, networks.networks, there)
-    rows = np.sort(np.concatenate([task.split.validation for task in own]))
-    widen = calibrated(own[0].samples, rows, models[0], whole(own, models), own[0].known.true_day, level)
+    widen = widening(networks, level)
     density = torch.stack([task.densities(model) for task, model in zip(there, models)]).mean(0)
     return Found(*dates(other, models[0], density, level, widen), networks.networks, there)
+
+
+def widening(networks, level=0.9):
+    """What the intervals of an ensemble are widened by on each side to hold ``level``, in probability; (4,).
+
+    networks  Found of ``cropclock``
+    """
+    own, models = networks.tasks, [fit.model for fit in networks.networks]
+    rows = np.sort(np.concatenate([task.split.validation for task in own]))
+    return calibrated(own[0].samples, rows, models[0], whole(own, models), own[0].known.true_day, level)
 
 
 def dates(found, model, density, level, widen):

@@ -1,6 +1,6 @@
 """Samples of Deep-CroP: windows of satellite patches around a camera, with the camera's dates as labels."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -145,7 +145,7 @@ class Samples:
         row = self.table.iloc[k]
         place = self.places[row["site"]]
         steps, looks = self.steps, self.looks
-        step, scene = _scenes(place.times, row["anchor"], row["low"], row["high"], steps, offset)
+        step, scene = window_scenes(place.times, row["anchor"], row["low"], row["high"], steps, offset)
         mask = np.zeros(steps, bool)
         mask[step] = True
         optical, sar = np.zeros((steps, SIZE, SIZE, 2), np.float32), np.zeros((looks, SIZE, SIZE, 2), np.float32)
@@ -295,6 +295,21 @@ def of_fields(archive, *, per_crop=6, peaks=("04-01", "09-15"), steps=30, looks=
     return Samples(table.astype(dict.fromkeys(EVENTS, "datetime64[ns]"))[COLUMNS], found, steps, looks, slide)
 
 
+def pooled(first, other):
+    """The seasons of two archives as one; sites, clusters and seasons of the other get names of their own.
+
+    first, other   ``Samples`` with windows of one size
+    returns        Samples, those of ``first`` before those of ``other``
+    raises         InputError where their windows differ
+    """
+    sizes = [(some.steps, some.looks, some.slide) for some in (first, other)]
+    if sizes[0] != sizes[1]:
+        raise InputError(f"windows of {sizes[0]} and of {sizes[1]} scenes, looks and steps cannot be pooled")
+    table = other.table.assign(**{name: "other-" + other.table[name] for name in ("site", "cluster", "season")})
+    places = first.places | {f"other-{site}": place for site, place in other.places.items()}
+    return replace(first, table=pd.concat([first.table, table], ignore_index=True), places=places)
+
+
 def place_of(patch, *, usable=0.5, apart=4.0, site=None):
     """A place's patches as ``Place``; see ``of_archive``.
 
@@ -308,7 +323,7 @@ def place_of(patch, *, usable=0.5, apart=4.0, site=None):
     values = both.to_array().transpose("time", "y", "x", "variable").values.astype(np.float32)  # (scene, 18, 18, 2)
     clear = np.isfinite(values).all(-1)
     share = clear.mean((1, 2))
-    kept = _apart(optical["time"].values, share, np.flatnonzero(clear[:, SITE, SITE] & (share >= usable)), apart)
+    kept = clearer(optical["time"].values, share, np.flatnonzero(clear[:, SITE, SITE] & (share >= usable)), apart)
     values, clear = values[kept], clear[kept]
     mean = np.nanmean(np.where(clear[..., None], values, np.nan), axis=(1, 2), keepdims=True)
     heard = (radar["vv"].notnull() & radar["vh"].notnull()).transpose("time", "y", "x").values
@@ -381,7 +396,7 @@ def _window(place, seasons, season, year, steps, slide):
     low = 0 if pd.isna(before) else int(np.searchsorted(place.times, before.to_datetime64(), "right"))
     high = place.times.size if pd.isna(after) else int(np.searchsorted(place.times, after.to_datetime64()))
     taken = [scene for offset in _offsets(steps, slide)
-             for scene in _scenes(place.times, anchor, low, high, steps, offset)[1]]
+             for scene in window_scenes(place.times, anchor, low, high, steps, offset)[1]]
     first, last = (place.times[[min(taken), max(taken)]] if taken else (anchor, anchor))
     return {"anchor": anchor, "peak": peak, "low": low, "high": high, "first": pd.Timestamp(first),
             "last": pd.Timestamp(last)}
@@ -410,14 +425,14 @@ def _offsets(steps, slide):
     return np.arange(-most, most + 1, slide)
 
 
-def _scenes(times, anchor, low, high, steps, offset):
+def window_scenes(times, anchor, low, high, steps, offset):
     """Which steps of a window are there, and which scenes of the series they are; two (m,) int."""
     scene = np.searchsorted(times, np.datetime64(anchor)) - steps // 2 + offset + np.arange(steps)
     step = np.flatnonzero((scene >= low) & (scene < high))
     return step, scene[step]
 
 
-def _apart(times, share, scenes, apart):
+def clearer(times, share, scenes, apart):
     """Of scenes less than ``apart`` days from one another the clearer one."""
     kept = []
     for scene in scenes:

@@ -113,11 +113,13 @@ class Acquisitions:
     split    ``splits.Split``
     sensors  that the network reads
     batch    seasons of a step, at most
+    dropped  share of the acquisitions of each sensor that are left out of a season in training, at most [-]
     """
 
-    def __init__(self, samples, split, *, sensors=("optical", "sar"), batch=16):
+    def __init__(self, samples, split, *, sensors=("optical", "sar"), batch=16, dropped=DROPPED):
         splits.refuse_leakage(samples.table.iloc[split.train], samples.table.iloc[split.validation])
         self.samples, self.split, self.sensors, self.batch = samples, split, tuple(sensors), batch
+        self.dropped = dropped
         self.known = samples.series()
         self.scales = {s: splits.Scaler.fit(getattr(self.known, s)[split.train], self.there(s)[split.train])
                        for s in self.sensors}
@@ -137,7 +139,7 @@ class Acquisitions:
         rows = np.concatenate([self.split.train, self.split.validation])
         names = [f"{s}{part}" for s in self.sensors for part in ("", "_days", "_there")]
         arrays = [getattr(self.known, name)[rows] for name in (*names, "middle", "true_day")]
-        return digest([hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest() for a in arrays])
+        return digest(self.dropped, [hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest() for a in arrays])
 
     def tensors(self, rows, keep=None):
         """Series of some seasons, scaled, as tensors; ``day`` are the camera's dates.
@@ -156,7 +158,7 @@ class Acquisitions:
         return batch
 
     def batches(self, epoch, generator):
-        """Batches of the training seasons: up to 30 % of the acquisitions left out, all days moved by up to 10."""
+        """Batches of the training seasons: acquisitions left out, all days moved by up to 10."""
         import torch
 
         count = self.split.train.size
@@ -167,7 +169,7 @@ class Acquisitions:
             batch["middle"] = batch["middle"] - move[:, 0]
             for s in self.sensors:
                 batch[f"{s}_days"] = batch[f"{s}_days"] + move
-                kept = 1 - DROPPED * torch.rand(len(pick), 1, generator=generator)
+                kept = 1 - self.dropped * torch.rand(len(pick), 1, generator=generator)
                 batch[f"{s}_weights"] *= torch.rand(batch[f"{s}_weights"].shape, generator=generator) < kept
                 batch[s] = batch[s] + NOISE * torch.randn(batch[s].shape, generator=generator)
             yield batch

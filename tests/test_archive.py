@@ -241,6 +241,38 @@ def test_the_simulated_archive_is_made_once(monkeypatch):
     assert sorted(p.name for p in first.root.parent.iterdir() if p.is_dir()) == before
 
 
+def test_a_simulated_archive_with_other_values_has_a_name(monkeypatch):
+    "Values in the name reach the simulator, each landscape is kept apart, and parts can be chosen."
+    made = []
+
+    def make(part, folder, *, config=None, seed=None):
+        made.append((part, config))
+        camera(folder, "sim-one")
+        (folder / "sites.csv").write_text("site,lon,lat\nsim-one,-96,41\n")
+
+    monkeypatch.setattr(simulate, "make", make)
+    name = "simulated+warmer:1.5+top_lead:0,0+seed:3+parts:patches,cameras"
+    found = archive.open_archive(name)
+    config = simulate.configure(seed=3, warmer=1.5, top_lead=(0.0, 0.0))
+    assert made == [("cameras", config), ("patches", config)] and found.name == name
+    assert archive.open_archive("simulated+seed:3+warmer:1.5+top_lead:0,0+parts:cameras,patches").root == found.root
+    archive.open_archive("simulated+parts:cameras")
+    assert made[2:] == [("cameras", None)]
+    archive.open_archive("simulated")
+    assert [part for part, _ in made[3:]] == [part for part in simulate.parts() if part != "cameras"]
+
+
+@pytest.mark.parametrize(("name", "said"), [
+    ("simulated+wamer:1", "did you mean 'warmer'"), ("simulated+sites:0", "out of range"),
+    ("simulated+warmer:hot", "a number is expected"), ("simulated+parts:camera", "did you mean 'cameras'"),
+    ("simulated+seed", "a value such as seed:2"), ("simulated+", "a value such as seed:2"),
+    ("simulated+seed:1+seed:2", "stands twice")])
+def test_a_value_that_no_landscape_has_is_named(name, said):
+    "One line that names the archive and the value; nothing is made."
+    with pytest.raises(InputError, match=said):
+        archive.open_archive(name)
+
+
 def test_only_the_part_whose_code_changed_is_made_again(monkeypatch):
     "Another version of one part leaves the files of the others as they were, and their hash."
     made, versions = [], {part: "a" for part in simulate.parts()}

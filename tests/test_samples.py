@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -256,3 +257,14 @@ def test_window_lies_on_the_season_that_the_camera_saw():
     found = samples.of_archive(Two(ONE))
     middle = (found.table["anchor"].to_numpy("datetime64[ns]") - found.newyear) / samples.DAY
     assert np.abs(middle - 259).max() < 12 and found.table["on_season"].all()
+
+
+def test_two_archives_are_pooled_and_their_clusters_kept_apart(one):
+    "The same site of another archive is another site, in another cluster; windows of other sizes are refused."
+    both = samples.pooled(one, one)
+    assert len(both) == 2 * len(one) and len(both.places) == 2 * len(one.places)
+    assert not set(both.table["cluster"][:len(one)]) & set(both.table["cluster"][len(one):])
+    first, second = both.windows(np.arange(len(one))), both.windows(np.arange(len(one)) + len(one))
+    np.testing.assert_array_equal(first.optical, second.optical)
+    with pytest.raises(InputError, match="cannot be pooled"):
+        samples.pooled(one, replace(one, steps=one.steps + 1))

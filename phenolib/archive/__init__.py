@@ -1,7 +1,6 @@
 """An archive is a set of source files with what is known about them; simulated and real ones are used alike."""
 
 import json
-import shutil
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,15 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenolib.archive import catalogues, flux_sites, patches, stations
+from phenolib.archive import catalogues, flux_sites, patches, simulated, stations
 from phenolib.archive.downloads import MANIFEST, catalogue, fetch, get
 from phenolib.errors import InputError, near
-from phenolib.files import digest, home, inside, lock, sha256, write_json
+from phenolib.files import digest, home, inside, sha256, write_json
 from phenolib.sources import phenocam
 
 __all__ = ["Archive", "Reference", "catalogue", "check", "get", "open_archive"]
 
-SEED = 7
 PATTERNS = {  # for each kind: the first pattern that any file matches is taken
     "cameras": ("phenocam/*_[13]day.csv", "**/*_[13]day.csv"),
     "transitions": ("**/*transition_dates*.csv",),
@@ -51,14 +49,15 @@ def __getattr__(name):
 def open_archive(name):
     """Open an archive.
 
-    name     "simulated" (made on first use), a folder, the name of a public data set (see ``catalogue``), or a URL
-             at which archive.yml lists the files
+    name     "simulated" (made on first use), "simulated+seed:2+warmer:1.5" for another landscape (see
+             ``archive.simulated``), a folder, the name of a public data set (see ``catalogue``), or a URL at which
+             archive.yml lists the files
     returns  Archive
     raises   InputError if there is no such archive, or nothing in it is recognised
     """
     name = str(name)
-    if name == "simulated":
-        return Archive(_simulated(), name=name)
+    if simulated.named(name):
+        return Archive(simulated.folder(name), name=name)
     if name.startswith(("https://", "http://")):
         return Archive(*_remote(name))
     folder = Path(name).expanduser()
@@ -116,6 +115,11 @@ class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, catalogu
         if not self.kinds() and not self._address:
             looked = [k.path for k in self.described.values() if k.path] or [p for v in PATTERNS.values() for p in v]
             raise InputError(f"archive '{self.name}' is empty: no file in it is named like {' or '.join(looked)}")
+
+    @property
+    def simulated(self):
+        """Whether it was made here, by its name; a folder that `phenolib simulate` wrote counts as any other."""
+        return simulated.named(self.name)
 
     def __repr__(self):
         return f"<Archive {self.name}: {', '.join(f'{len(p)} {k}' for k, p in self.kinds().items())}>"
@@ -443,38 +447,6 @@ def _clusters(places):
             break
         first = lower
     return places["site"].to_numpy()[first]
-
-
-def _simulated(seed=SEED):
-    """The folder of the simulated archive, made on first use by one process at a time.
-
-    Each part lies in a folder of its own, made anew only when the code of that part changes; the archive links them.
-    """
-    from phenolib import simulate
-
-    def part(name):
-        key = digest(name, simulate.version(name))[:12]
-        return _made(home() / "archives" / "parts" / f"{name}-{seed}-{key}",
-                     lambda folder: simulate.make(name, folder, seed=seed))
-
-    names = simulate.parts()
-    key = digest({name: simulate.version(name) for name in names})[:12]
-    return _made(home() / "archives" / f"simulated-{seed}-{key}",
-                 lambda folder: simulate.join([part(name) for name in names], folder))
-
-
-def _made(folder, make):
-    """``folder``, made by ``make(folder)`` if it is not there: whole or not at all, by one process at a time."""
-    with lock(folder.with_name(f".{folder.name}.lock")):
-        if not folder.is_dir():
-            beside = folder.with_name(f".{folder.name}.part")
-            shutil.rmtree(beside, ignore_errors=True)
-            try:
-                make(beside)
-                beside.rename(folder)
-            finally:
-                shutil.rmtree(beside, ignore_errors=True)
-    return folder
 
 
 def _remote(url):

@@ -11,7 +11,7 @@
         "commit": "...", "date": "2026-01-31", "machine": "...", "seconds": 12.5, "set": "full", "seed": 7}}}
 
 A kept run is *stale* when a module it used has another source now. Simulated, full and real values stand in
-three columns and are never mixed: the archive ``simulated`` is the first two, every other archive the third.
+three columns and are never mixed: the archives ``simulated`` are the first two, every other archive the third.
 
 A record is set beside a published number by its ``published_id``; where no record names that number, the
 record called ``result`` in ``chapter`` of published.csv is. Notes in published.csv are separated by ``"; "``.
@@ -23,6 +23,7 @@ import math
 import re
 import shlex
 
+from phenolib.archive import simulated
 from phenolib.errors import InputError, near
 from phenolib.files import inside, write_text
 
@@ -133,11 +134,11 @@ def sort_columns(runs, full, real):
         columns[where] = dict((kept or {}).get("chapters", {}))
         for chapter, entry in columns[where].items():
             name = entry["archive"]["name"]
-            if (name == "simulated") != (where == "full"):
+            if simulated.named(name) != (where == "full"):
                 message = f"{chapter} ran on the archive '{name}'; keep it in the other file"
                 raise InputError(f"data/{where}_results.json: {message}")
     for chapter, run in runs.items():
-        columns["simulated" if run["archive"]["name"] == "simulated" else "real"][chapter] = run
+        columns["simulated" if simulated.named(run["archive"]["name"]) else "real"][chapter] = run
     columns["real"] = {chapter: run | {"results": {name: row for name, row in run["results"].items()
                                                    if not row.get("simulated")}}
                        for chapter, run in columns["real"].items()}

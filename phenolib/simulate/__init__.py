@@ -16,7 +16,8 @@ from phenolib.simulate.config import DEFAULT
 from phenolib.simulate.config import make as configure
 
 PARTS = {name: f"phenolib.simulate.{name}" for name in (
-    "cameras", "flux_sites", "patches", "stations", "catalogue")}
+    "cameras", "flux_sites", "patches", "stations", "catalogue", "maps")}
+ALONE = ("maps",)  # parts that no archive has unless it asks for them: they hold what another part holds too
 LAND = ("agreement.py", *(f"simulate/{name}.py" for name in (
     "calendar", "config", "landscape", "weather", "land", "ground", "crops", "crop_tables", "true_dates")))
 VIEW = (*(f"simulate/{name}.py" for name in ("patches", "optics", "radar", "clouds", "orbits")), "simulate/prosail.nc",
@@ -29,19 +30,20 @@ SOURCES = {  # the modules that decide on the bytes of a part; this one only han
     "patches": (*LAND, *VIEW),
     "catalogue": (*LAND, *VIEW, "simulate/parcels.py", "simulate/scenes.py", "simulate/catalogue.py",
                   "sources/stac_catalog.py"),
+    "maps": (*LAND, *VIEW, "simulate/parcels.py", "simulate/scenes.py", "simulate/maps.py", "sources/stac_catalog.py"),
     "stations": (*LAND, *VIEW, "simulate/stations.py", "sources/soil_stations.py"),
 }
 
 
-def parts():
-    """Names of the parts that an archive can have."""
-    return list(PARTS)
+def parts(every=False):
+    """Names of the parts that an archive has; with ``every`` those too that it has only if it asks for them."""
+    return [name for name in PARTS if every or name not in ALONE]
 
 
 def make(part, folder, *, config=None, **changes):
     """Make one part of an archive in ``folder``: its files, its sites, its truth.
 
-    part     one of ``parts()``
+    part     one of ``parts(every=True)``
     folder   written into; made if absent
     config   ``config.Config``; the same gives the same bytes
     changes  of values of the configuration, e.g. seed=3, sites=24, years=(2017, 2019); the flux sites, which are a
@@ -58,7 +60,7 @@ def make(part, folder, *, config=None, **changes):
 
 
 def make_all(folder, config=DEFAULT):
-    """Make every part of an archive in ``folder``.
+    """Make the parts of an archive in ``folder``.
 
     folder   made; it must not be there
     config   seed, sizes and assumptions of every part; the flux sites keep their number, and their years where
@@ -67,10 +69,10 @@ def make_all(folder, config=DEFAULT):
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.", suffix=".parts") as beside:
-        for part in PARTS:
+        for part in parts():
             own = {"years": config.years} if part == "flux_sites" and config.years != DEFAULT.years else {}
             make(part, Path(beside) / part, config=config, **own)
-        join([Path(beside) / part for part in PARTS], folder)
+        join([Path(beside) / part for part in parts()], folder)
 
 
 def join(parts, folder):

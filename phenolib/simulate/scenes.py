@@ -262,7 +262,7 @@ def _wider(area, rows, columns):
 
 # ---- the files
 
-def write(folder, areas, *, name, years, config=DEFAULT, dates=None):
+def write(folder, areas, *, name, years, config=DEFAULT, dates=None, bands=None):
     """Write the scenes of areas as one static catalogue, with crop maps, the table of areas and the truth.
 
     Scenes that lie in the folder already are kept, so a killed run goes on where it stopped. areas.csv holds the middle
@@ -272,20 +272,23 @@ def write(folder, areas, *, name, years, config=DEFAULT, dates=None):
              truth/<name>_seasons.csv and _parcels.csv
     areas    list of Area
     name     of the tables of the truth
-    years, config, dates   as ``Scene``
+    years    as ``Scene``, or {name of an area: years}
+    config, dates   as ``Scene``
+    bands    that are written; default all
     """
     from tqdm import tqdm
 
     folder = Path(folder)
+    years = years if isinstance(years, dict) else dict.fromkeys([area.name for area in areas], years)
     events, kept = [], []
     for area in areas:
-        scene = Scene(area, years, config=config, dates=dates)
+        scene = Scene(area, years[area.name], config=config, dates=dates)
         _write_land(folder, scene)
         steps = [(kind, k) for kind in SENSORS for k in range(len(getattr(scene, kind)))]
         for kind, k in tqdm(steps, desc=area.name, unit="scene", disable=None):
             about = _about(scene, kind, k)
             if not stac_catalog.scene_folder(folder / "catalogue", SENSORS[kind], about["id"]).is_dir():
-                stac_catalog.write_scene(folder / "catalogue", _datasets(scene, kind, k, about))
+                stac_catalog.write_scene(folder / "catalogue", _datasets(scene, kind, k, about, bands))
         events += scene.events
         kept.append(_parcel_table(scene))
     write_text(folder / "truth" / f"{name}_seasons.csv", true_dates.table(
@@ -297,7 +300,8 @@ def write(folder, areas, *, name, years, config=DEFAULT, dates=None):
               for a in areas]
     write_text(folder / "areas.csv", pd.DataFrame(places).round(6).to_csv(index=False, lineterminator="\n"))
     write_text(folder / "archive.yml", ARCHIVE.format(names=", ".join(a.name for a in areas), seed=config.seed,
-                                                      first=years[0], last=years[1]))
+                                                      first=min(first for first, _ in years.values()),
+                                                      last=max(last for _, last in years.values())))
     stac_catalog.write_index(folder / "catalogue", title="Simulated Sentinel scenes", licence="CC0-1.0")
 
 
@@ -313,7 +317,7 @@ def _about(scene, kind, k):
                     "properties": {"view:sun_elevation": round(90 - float(row["sun"]), 2)}}
 
 
-def _datasets(scene, kind, k, about):
+def _datasets(scene, kind, k, about, bands=None):
     """The Datasets of one acquisition, one per size of pixel."""
     rows, columns = scene.area.whole
     found = (optical if kind == "optical" else backscatter)(scene, k, rows, columns)
@@ -321,7 +325,8 @@ def _datasets(scene, kind, k, about):
     for pixel in (10.0, 20.0):
         step = int(pixel // 10)
         y, x = slice(0, rows.stop // step), slice(0, columns.stop // step)
-        some = {n: (("y", "x"), v) for n, v in found.items() if v.shape == (y.stop, x.stop)}
+        some = {n: (("y", "x"), v) for n, v in found.items()
+                if v.shape == (y.stop, x.stop) and (bands is None or n in bands)}
         if some:
             middle_x, middle_y = scene.area.middles(y, x, pixel)
             made.append(sentinel.with_crs(xr.Dataset(some, {"y": middle_y, "x": middle_x}, about), scene.area.epsg))

@@ -144,8 +144,8 @@ VARIANTS = {  # name: arguments of ``measure``
     "series in own range": {"network": Ranged},
     "attention": {"network": Attention},
     "camera's curve too": {"network": TwoTasks, "task": Curves},
-    "nothing moved": {"places": {tasks: {"DROPPED": 0.0, "SHIFTED": 0.0, "NOISE": 0.0}}},
-    "60 % left out": {"places": {tasks: {"DROPPED": 0.6}}},
+    "nothing moved": {"dropped": 0.0, "places": {tasks: {"SHIFTED": 0.0, "NOISE": 0.0}}},
+    "60 % left out": {"dropped": 0.6},
     "noise 0.2": {"places": {tasks: {"NOISE": 0.2}}},
     "depthwise": {"places": {cropclock: {"Block": Depthwise}}},
 }
@@ -196,7 +196,7 @@ def folds(found, count):
 
 
 def measure(found, parts, given, *, network=CropClock, options=None, sensors=("optical", "sar"),
-            task=tasks.Acquisitions, seed=0, places=()):
+            task=tasks.Acquisitions, dropped=tasks.DROPPED, seed=0, places=()):
     """A row of the table, and absolute errors (n, 4) of all samples in days, NaN where none was predicted.
 
     places   {module: {name: value}} that stand there while it is measured
@@ -207,7 +207,8 @@ def measure(found, parts, given, *, network=CropClock, options=None, sensors=("o
             stack.enter_context(patch.multiple(module, **values))
         for k, part in enumerate(parts):
             torch.manual_seed(given.seed + seed + 1000 * k)
-            model, work = network(sensors, **(options or {})), task(found, part, sensors=sensors, batch=BATCH)
+            model = network(sensors, **(options or {}))
+            work = task(found, part, sensors=sensors, batch=BATCH, dropped=dropped)
             begun = time.process_time()
             training.train(model, work.batches, loss=work.loss, validate=work.validate, epochs=given.epochs, lr=LR,
                            seed=given.seed + seed + 1000 * k, progress=False)

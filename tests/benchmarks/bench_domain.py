@@ -24,7 +24,6 @@ only: it tells what a change of weather and clouds does where cameras and crops 
 import argparse
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +68,7 @@ def second(given, folder):
 
 def methods(first, other, epochs):
     """{name: (days, low, high)} of the other samples; no interval where a method gives none."""
-    both = pooled(first, other)
+    both = samples.pooled(first, other)
     learned, dated = np.arange(len(first)), np.arange(len(first), len(both))
     ndvi = baselines.threshold(both)
     shifted = np.empty((len(other), len(samples.EVENTS)))
@@ -95,13 +94,6 @@ def dates(found):
 
 def held_out(some):
     return splits.leave_cluster_out(some, validation=0.15)
-
-
-def pooled(first, other):
-    """The seasons of two archives as one; sites and clusters of the other get names of their own."""
-    table = other.table.assign(**{name: "other-" + other.table[name] for name in ("site", "cluster", "season")})
-    places = first.places | {f"other-{site}": place for site, place in other.places.items()}
-    return replace(first, table=pd.concat([first.table, table], ignore_index=True), places=places)
 
 
 def table(other, found):
