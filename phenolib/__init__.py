@@ -25,6 +25,7 @@ MODULES = (
     "files",
     "indices",
     "looking",
+    "maps",
     "metrics",
     "nets",
     "phenology",
@@ -32,6 +33,7 @@ MODULES = (
     "report",
     "runner",
     "samples",
+    "season_maps",
     "simulate",
     "sources",
     "splits",
@@ -39,6 +41,7 @@ MODULES = (
     "thinning",
     "timing",
     "training",
+    "trends",
 )
 
 

@@ -7,10 +7,13 @@ import json
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from phenolib import curves as smoothers
 from phenolib import files
+from phenolib.errors import InputError, near
 from phenolib.sources import phenocam
+from phenolib.sources.crop_classes import CDL as CDL
 
 COLOURS = {  # safe for the common kinds of colour blindness
     "camera": "#0072B2",
@@ -249,3 +252,239 @@ def season_slider(observed, curves, *, threshold=0.2, alt):
     name = "season-" + files.digest(data)[:8]
     return HTML(page.replace("{{name}}", name).replace("{{alt}}", html.escape(alt)).replace(
         "{{data}}", json.dumps(data).replace("</", "<\\/")))
+
+
+MISSING = "#9AA0A8"  # on a map: no value
+ALIKE = "#E4E6EA"  # a difference that its uncertainty covers; a class that has no name
+KINDS = {"amount": "cividis", "days": "viridis", "difference": "RdBu_r"}  # of a map, and their colours
+
+
+def map_panel(ax, layer, *, title="", kind="amount", cmap=None, limits=None, quantiles=(0.02, 0.98)):
+    """One map with north up, its pixels in their true proportion, and a scale bar below it; what is missing is grey.
+
+    ax         matplotlib axes
+    layer      (y, x) numbers; x, y are projected [m], in either direction
+    title      of the map; the scalar coordinate year of the layer is put behind it
+    kind       'amount', 'days' (after 1 January) or 'difference' (colours even about zero: earlier blue, later red)
+    cmap       other colours than those of the kind
+    limits     (low, high) of the colours; None: between two quantiles of the values
+    returns    the image, for a colour bar
+    raises     InputError for other dimensions, an unknown kind, or coordinates in degrees
+    """
+    layer = upright(layer)
+    low, high = colour_limits(layer, kind, limits, quantiles)
+    return draw_map(ax, layer, title, cmap=cmap or KINDS[kind], vmin=low, vmax=high)
+
+
+def upright(layer):
+    """The map (y, x) with north up and west to the left."""
+    layer = layer.squeeze(drop=False)
+    if set(layer.dims) != {"y", "x"} or min(layer.sizes.values()) < 2:
+        raise InputError(f"'{layer.name}' has the dimensions {dict(layer.sizes)}; a map needs y and x, of 2 pixels or "
+                         "more")
+    system = layer["spatial_ref"].attrs.get("grid_mapping_name", "") if "spatial_ref" in layer.coords else ""
+    if system == "latitude_longitude" or any("degree" in layer[d].attrs.get("units", "") for d in "yx"):
+        raise InputError(f"'{layer.name}' lies in degrees; a map with a scale bar needs metres, see rio.reproject")
+    for d in "yx":
+        if d not in layer.coords:
+            layer = layer.assign_coords({d: np.arange(layer.sizes[d])[::-1 if d == "y" else 1].astype(float)})
+    return layer.transpose("y", "x").sortby("y", ascending=False).sortby("x").compute()
+
+
+def colour_limits(layer, kind, limits=None, quantiles=(0.02, 0.98)):
+    """The two ends of the colours of a map; even about zero for a difference."""
+    if kind not in KINDS:
+        raise InputError(f"kind '{kind}' of a map is not known{near(kind, KINDS)}")
+    if limits is None:
+        finite = np.asarray(layer.values, float)
+        finite = finite[np.isfinite(finite)]
+        limits = np.quantile(finite, quantiles) if finite.size else (0.0, 1.0)
+        if kind == "difference":
+            limits = np.array([-1, 1]) * np.abs(limits).max()
+    low, high = (float(v) for v in limits)
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def draw_map(ax, layer, title, **options):
+    """An upright map in metres from its south-western corner, with its title and scale bar."""
+    from matplotlib.transforms import offset_copy
+
+    wide, high = (layer.sizes[d] * abs(float(layer[d][1] - layer[d][0])) for d in "xy")
+    year = f"{layer['year'].item():.0f}" if "year" in layer.coords and layer["year"].ndim == 0 else ""
+    ax.set_title(", ".join(words for words in (title, "" if year in title else year) if words), fontsize=10)
+    ax.set_facecolor(MISSING)
+    image = ax.imshow(layer, extent=(0, wide, 0, high), interpolation="nearest", **options)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    ax.grid(False)
+    step = 10 ** np.floor(np.log10(0.4 * wide))
+    long = step * max(m for m in (1, 2, 5) if m * step <= 0.4 * wide)
+    below = offset_copy(ax.transAxes, ax.figure, y=-5, units="points")
+    ax.plot([0, long / wide], [0, 0], color="black", lw=2.5, transform=below, clip_on=False, solid_capstyle="butt")
+    ax.annotate(f"{long:g} m" if long < 1000 else f"{long / 1000:g} km", (0, 0), xycoords="axes fraction",
+                xytext=(0, -8), textcoords="offset points", fontsize=8, va="top")
+    return image
+
+
+def day_ticks(colourbar, *, year=None):
+    """Dates on a colour bar of days after 1 January: the first of months, or days between where it spans few.
+
+    colourbar  matplotlib Colorbar; days before the new year are negative
+    year       of the map, for the date of leap years
+    """
+    low, high = colourbar.mappable.get_clim()
+    start = pd.Timestamp(year or 2019, 1, 1)
+    days = pd.date_range(start + pd.Timedelta(np.ceil(low), "D"), start + pd.Timedelta(np.floor(high), "D"))
+    chosen = days
+    for some in ((1,), (1, 15), (1, 8, 15, 22), range(1, 32, 2)):
+        if np.isin(days.day, some).sum() >= 3:
+            chosen = days[np.isin(days.day, some)]
+            break
+    chosen = chosen[::max(1, -(-len(chosen) // 8))]
+    colourbar.set_ticks((chosen - start).days.tolist(), labels=[f"{d.day} {MONTHS[d.month - 1]}" for d in chosen])
+    colourbar.minorticks_off()
+
+
+def greyed(ax, layer, uncertainty, **options):
+    """A map of differences on which those smaller than their uncertainty are pale grey.
+
+    layer        (y, x) differences
+    uncertainty  (y, x) or a number, in units of the layer, e.g. half of a 90 % interval; missing: not told, so grey
+    options      of ``map_panel``
+    returns      the image, for a colour bar, and the share of the values that is grey [-]
+    """
+    from matplotlib.colors import ListedColormap
+    from matplotlib.patches import Patch
+    from matplotlib.transforms import offset_copy
+
+    layer = upright(layer)
+    if isinstance(uncertainty, xr.DataArray):
+        uncertainty = upright(uncertainty).reindex_like(layer, method="nearest", tolerance=1e-3)
+    small = ~(np.abs(layer) > uncertainty) & layer.notnull()
+    image = map_panel(ax, layer, **{"kind": "difference", **options})
+    ax.imshow(small.where(small), extent=image.get_extent(), interpolation="nearest", cmap=ListedColormap([ALIKE]))
+    marks = [Patch(facecolor=ALIKE, edgecolor="#767B84", label="within its uncertainty")]
+    if bool(layer.isnull().any()):
+        marks.append(Patch(facecolor=MISSING, edgecolor="#767B84", label="no value"))
+    below = offset_copy(ax.transAxes, ax.figure, y=-20, units="points")
+    ax.legend(handles=marks, loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=below, fontsize=8, borderaxespad=0,
+              borderpad=0, handlelength=1)
+    return image, float(small.sum() / max(int(layer.notnull().sum()), 1))
+
+
+def class_panel(ax, classes, legend, *, title="", missing=(0,)):
+    """One map of classes with a key of those that occur, the largest first.
+
+    classes  (y, x) whole numbers; NaN and ``missing`` are grey
+    legend   {code: (name, colour)}, e.g. ``CDL``; codes without a name are 'other', and pale
+    returns  the marks of the key, for a key of several maps: ``fig.legend(handles=...)``
+    """
+    from matplotlib.colors import ListedColormap
+    from matplotlib.patches import Patch
+
+    level, shown = class_levels(upright(classes), legend, missing)
+    colours = ListedColormap([MISSING, *(colour for _, colour in shown)])
+    draw_map(ax, level, title, cmap=colours, vmin=-0.5, vmax=len(shown) + 0.5)
+    marks = [Patch(facecolor=colour, edgecolor="#767B84", lw=0.5, label=name) for name, colour in shown]
+    if bool((level == 0).any()):
+        marks.append(Patch(facecolor=MISSING, edgecolor="#767B84", lw=0.5, label="no value"))
+    ax.legend(handles=marks, loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=8, borderaxespad=0, handlelength=1)
+    return marks
+
+
+def class_levels(classes, legend, missing=(0,)):
+    """Classes as levels, 0 for missing and k for the kth of the shown (name, colour), the largest first."""
+    known = np.isfinite(classes.values) & ~np.isin(classes.values, list(missing))
+    codes, count = np.unique(classes.values[known], return_counts=True)
+    codes = codes[np.argsort(-count, kind="stable")]
+    named = [c for c in codes if int(c) in legend][:253]
+    shown = [tuple(legend[int(c)]) for c in named]
+    level = np.zeros(classes.shape, np.uint8)
+    level[known] = len(named) + 1
+    for k, code in enumerate(named):
+        level[classes.values == code] = k + 1
+    if (level == len(named) + 1).any():
+        shown.append(("other", ALIKE))
+    return classes.copy(data=level), shown
+
+
+def zoomable(layers, *, alt, kinds=None, limits=None, most=1_000_000):
+    """A map to move and to zoom, with a choice of layers and the value under the pointer.
+
+    Works with mouse, fingers and keys. Each layer is one picture of at most 255 colours, whose bytes are the values
+    too: they are read to 1/254 of the range from the smallest to the largest; days to the day on which they fall, as
+    long as that range is no longer than 254 days.
+
+    layers   {name: (y, x) DataArray} on one grid in metres; the scalar coordinate year gives days their year
+    alt      alternative text of the map
+    kinds    {name: kind of ``map_panel``, or for classes {code: (name, colour)}}; default 'amount'
+    limits   {name: (low, high) of the colours}; default: between the quantiles of 2 and 98 %
+    most     pixels of a layer; larger ones are thinned, and the note below the map says so
+    returns  an HTML object; it needs no network and no kernel
+    raises   InputError for layers on different grids, or as ``map_panel``
+    """
+    from importlib.resources import files as resources
+
+    from IPython.display import HTML
+
+    kinds, limits, made, first = kinds or {}, limits or {}, [], None
+    for name in (*kinds, *limits):
+        if name not in layers:
+            raise InputError(f"there is no layer '{name}'{near(name, layers)}")
+    for name, layer in layers.items():
+        layer = upright(layer)
+        if first is None:
+            first, every = layer, int(np.ceil(np.sqrt(layer.size / most)))
+        elif layer.shape != first.shape or any(np.abs(layer[d] - first[d].values).max() > 1e-3 for d in "yx"):
+            raise InputError(f"the layers '{next(iter(layers))}' and '{name}' lie on different grids; bring them to "
+                             "one, e.g. with rio.reproject_match")
+        small = layer[::every, ::every]
+        made.append(picture(str(name), small, kinds.get(name, "amount"), limits.get(name)))
+    dx, dy = (abs(float(small[d][1] - small[d][0])) for d in "xy")
+    thick = dx / every, dy / every  # of a pixel before thinning
+    rows, columns = small.shape
+    data = {"size": [columns, rows], "pixel": [dx, dy], "layers": made, "missing": MISSING, "alt": alt, "corner": [
+        float(first["x"][0]) - thick[0] / 2, float(first["y"][0]) + thick[1] / 2]}
+    words = {"name": "map-" + files.digest(data)[:8], "alt": html.escape(alt), "first": made[0].pop("src"),
+             "aspect": f"{min(max(columns * dx / (rows * dy), 0.75), 2.5):.3f}",
+             "note": f"One of {every} × {every} pixels is shown. " if every > 1 else ""}
+    page = resources("phenolib").joinpath("map_view.html").read_text(encoding="utf-8")
+    for word, value in words.items():
+        page = page.replace("{{" + word + "}}", value)
+    return HTML(page.replace("{{data}}", json.dumps(data).replace("</", "<\\/")))
+
+
+def picture(name, layer, kind, limits):
+    """A layer as a PNG of levels (0: missing) with its colours, and what a browser needs to tell its values."""
+    import matplotlib as mpl
+    from PIL import Image
+
+    unit = layer.attrs.get("units", "")
+    about = {"name": name, "unit": "" if unit == "1" else unit, "about": layer.attrs.get("long_name", name)}
+    if "year" in layer.coords and layer["year"].ndim == 0:
+        about["year"] = int(layer["year"])
+    if isinstance(kind, dict):
+        level, shown = class_levels(layer, kind)
+        level, about["classes"] = level.values, shown
+        palette = [colour for _, colour in shown]
+    else:
+        value = np.asarray(layer.values, float)
+        known = np.isfinite(value)
+        low, high = (value[known].min(), value[known].max()) if known.any() else (0.0, 1.0)
+        step = (high - low) / 254 or 1.0
+        if kind == "days" and step <= 1:
+            low, step = np.floor(low), 1.0
+        level = np.zeros(value.shape, np.uint8)
+        level[known] = np.floor((value[known] - low) / step + (0 if kind == "days" else 0.5)).clip(0, 254) + 1
+        ends = colour_limits(layer, kind, limits)
+        colours = mpl.colormaps[KINDS[kind]]
+        palette = [mpl.colors.to_hex(c) for c in colours((low + step * np.arange(255) - ends[0]) / (ends[1] - ends[0]))]
+        about |= {"kind": kind, "low": float(low), "step": float(step), "limits": ends,
+                  "digits": 0 if kind == "days" else int(max(0, np.round(-np.log10(step)))),
+                  "colours": [mpl.colors.to_hex(c) for c in colours(np.linspace(0, 1, 13))]}
+    image = Image.frombytes("P", level.shape[::-1], np.ascontiguousarray(level).tobytes())
+    colours = [mpl.colors.to_rgb(c) for c in (MISSING, *palette)]
+    image.putpalette([round(255 * part) for colour in colours for part in colour] + [0] * 3 * (256 - len(colours)))
+    stream = io.BytesIO()
+    image.save(stream, format="PNG", bits=8, compress_level=9)
+    return {**about, "src": "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()}

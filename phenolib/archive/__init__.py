@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenolib.archive import catalogues, flux_sites, patches, simulated, stations
+from phenolib.archive import catalogues, cubes, flux_sites, patches, simulated, stations
 from phenolib.archive.downloads import MANIFEST, catalogue, fetch, get
 from phenolib.errors import InputError, near
 from phenolib.files import digest, home, inside, sha256, write_json
@@ -99,7 +99,7 @@ class Kind:
     licence: str = ""
 
 
-class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, catalogues.Catalogues):
+class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, catalogues.Catalogues, cubes.Cubes):
     """Source files in a folder, described by archive.yml and sites.csv or recognised by their names.
 
     name     title of the archive, or the last part of its folder's path

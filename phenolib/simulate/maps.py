@@ -8,7 +8,7 @@ from phenolib.simulate import parcels, scenes
 from phenolib.simulate.config import DEFAULT
 
 SIZE = 400, 100  # rows and columns of 10 m
-YEARS = {"TA1": (2019, 2020), "TA2": (2016, 2022)}  # of the scenes; maps begin a year later, when autumn was seen
+YEARS = {"TA1": (2017, 2018), "TA2": (2016, 2022)}  # of the scenes; maps begin a year later, when autumn was seen
 BANDS = "B02", "B03", "B04", "B08", "scl", "vv", "vh"
 
 
