@@ -58,21 +58,20 @@ def table(samples, found, rows, *, groups=None, level=0.95, seed=0, moved=False)
     return result[["mae", "low", "high", "median", "bias", "within15", "retrieved", "n"]].astype(float)
 
 
-def gains(samples, found, rows, name, others, *, train, groups=None, level=0.95, seed=0):
+def gains(samples, found, rows, name, others, *, fill, groups=None, level=0.95, seed=0):
     """By how many days the mean absolute error of a method is smaller than that of others, in the same seasons.
 
-    What a method does not retrieve is the mean day of the crop at training sites, so that none wins by what it leaves
-    out.
+    What a method does not retrieve counts as ``fill``, so that none wins by what it leaves out.
 
     found    {method: (n, 4) days}
     name     the method
     others   names of those that it is held against
-    train    rows that the mean day of the crop is taken from
+    fill     (n, 4) days that stand where a method gives none, e.g. ``baselines.crop_mean`` of the training rows
     returns  DataFrame indexed by the other method and event, with "mean": gain, low, high [days], and better: whether
              the interval of the paired difference lies above zero (True), below (False) or on both sides (None)
     """
     labels = _labels(samples, rows, groups)
-    size = {m: np.abs(errors(samples, baselines.completed(samples, found[m], train))[rows]) for m in (name, *others)}
+    size = {m: np.abs(errors(samples, np.where(np.isnan(found[m]), fill, found[m]))[rows]) for m in (name, *others)}
     lines = {}
     for other in others:
         value, drawn = metrics.group_means((size[other] - size[name]).T, labels, draws=DRAWS, seed=seed)

@@ -200,8 +200,10 @@ class Every:
     def __call__(self, block):
         """Dataset (year, y, x) of all layers, such as ndvi_sos20."""
         found = [way(block) for way in self.ways.values()]
-        return xr.merge([one.rename({name: f"{way}_{name}" for name in one.data_vars})
-                         for way, one in zip(self.ways, found)], compat="override", combine_attrs="drop")
+        made = xr.Dataset()
+        for way, one in zip(self.ways, found):
+            made = made.assign({f"{way}_{name}": layer for name, layer in one.data_vars.items()})
+        return made
 
 
 # ---- what all share

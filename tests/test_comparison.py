@@ -55,11 +55,12 @@ def test_intervals_draw_whole_clusters(found, days):
 def test_gain_is_paired_and_says_better_only_where_the_interval_does(found, days):
     "Right gains four days over late with no doubt at all; a method gains nothing over itself, and nothing is claimed."
     rows = np.arange(len(found))
-    gain = comparison.gains(found, days | {"again": days["right"]}, rows, "right", ["late", "again"], train=rows)
+    fill = baselines.crop_mean(found, rows)
+    gain = comparison.gains(found, days | {"again": days["right"]}, rows, "right", ["late", "again"], fill=fill)
     assert gain.loc[("late", "mean"), "gain"] == pytest.approx(4) and gain.loc[("late", "mean"), "better"] is True
     assert gain.loc[("again", "mean"), "gain"] == 0 and gain.loc[("again", "mean"), "better"] is None
-    assert comparison.gains(found, days, rows, "right", [], train=rows).empty
-    lost = comparison.gains(found, days, rows, "late", ["right"], train=rows)
+    assert comparison.gains(found, days, rows, "right", [], fill=fill).empty
+    lost = comparison.gains(found, days, rows, "late", ["right"], fill=fill)
     assert lost.loc[("right", "sos20"), "better"] is False
 
 
@@ -67,7 +68,8 @@ def test_what_is_left_out_does_not_win(found, days):
     "A method that gives only its best dates is scored with the crop's mean day for the others."
     rows, picky = np.arange(len(found)), days["right"].copy()
     picky[3:] = np.nan
-    gain = comparison.gains(found, days | {"picky": picky}, rows, "late", ["picky"], train=rows)
+    fill = baselines.crop_mean(found, rows)
+    gain = comparison.gains(found, days | {"picky": picky}, rows, "late", ["picky"], fill=fill)
     completed = np.abs(baselines.completed(found, picky, rows) - baselines.truth(found)).mean()
     assert gain.loc[("picky", "mean"), "gain"] == pytest.approx(completed - 4, abs=1e-6)
 

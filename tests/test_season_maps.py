@@ -124,6 +124,7 @@ def test_a_pixel_that_was_never_seen_is_missing():
     assert found["ndvi_sos50"].isel(x=slice(0, 4)).isnull().all()
     assert found["cropclock_sos50"].isel(x=slice(0, 4)).isnull().all()
     assert found["cropclock_sos50"].isel(x=slice(4, None)).notnull().all()
+    assert all(layer.attrs.get("long_name") for layer in found.data_vars.values())
 
 
 def test_days_count_from_the_harvest_year():
