@@ -318,6 +318,64 @@ def _days(values):
     return pd.to_timedelta(np.ravel(values), unit="D").to_numpy().reshape(np.shape(values))
 
 
+def whole(found, ways):
+    """Where each way to date gave all four dates, (y, x): 1 or 0, as a Dataset by way.
+
+    found   Dataset (y, x) of ``days``, with layers such as ndvi_sos20
+    ways    names of them
+    """
+    return xr.Dataset({way: found[[f"{way}_{event}" for event in EVENTS]].to_array().notnull().all("variable")
+                       .astype(np.float32) for way in ways})
+
+
+def fields(found, truth, year, ways, *, events=("sos50", "eos50"), least=60):
+    """Medians of fields by each way to date against the day on which half of their leaves were there, or gone.
+
+    found    Dataset (y, x) of ``days``
+    truth    ``archive.cubes.Cube.truth``
+    year     harvest year
+    least    pixels of a field; of smaller ones, and where fewer than half were dated, nothing is told
+    returns  DataFrame, one row a way, event and field: way, event, field, crop, away (median of the field less truth
+             [days]), left (that less its median over the fields of the crop)
+    """
+    from phenolib import trends
+
+    dates, number = truth
+    dates, rows = dates[dates["season"] == year], []
+    for event in events:
+        own = dates[(dates["direction"] == ("rising" if event.startswith("sos") else "falling"))
+                    & (dates["share"] == int(event[3:]))].drop_duplicates("parcel").set_index("parcel")
+        true = (own["date"] - pd.Timestamp(f"{year}-01-01")) / pd.Timedelta(1, "D")
+        for way in ways:
+            zones = trends.zonal(found[f"{way}_{event}"], number).set_index("zone")
+            zones = zones[(zones["pixels"] >= least) & (zones["retrieved"] > 0.5)]
+            away = (zones["median"] - true.reindex(zones.index)).dropna()
+            crop = own["crop"].reindex(away.index)
+            rows.append(pd.DataFrame({"way": way, "event": event, "field": away.index, "crop": crop.to_numpy(),
+                                      "away": away.to_numpy(),
+                                      "left": (away - away.groupby(crop).transform("median")).to_numpy()}))
+    return pd.concat(rows, ignore_index=True)
+
+
+def northward(layer, *, blocks=20, least=30):
+    """How a layer (y, x) [days] changes to the north: the Theil-Sen slope through the medians of blocks of rows.
+
+    blocks   that the rows are put in
+    least    values of a block that is used
+    returns  {"blocks": used, "slope", "low", "high"} [days km-1], the interval of 95 %; NaN with fewer than five blocks
+    """
+    from scipy import stats
+
+    north = (layer["y"].values - layer["y"].values.min()) / 1000
+    block = np.minimum((blocks * north / (north.max() + 1e-9)).astype(int), blocks - 1)
+    some = [layer.values[block == b] for b in range(blocks)]
+    used = [b for b in range(blocks) if np.isfinite(some[b]).sum() >= least]
+    if len(used) < 5:
+        return {"blocks": len(used), "slope": np.nan, "low": np.nan, "high": np.nan}
+    fit = stats.theilslopes([np.nanmedian(some[b]) for b in used], [north[block == b].mean() for b in used])
+    return {"blocks": len(used), "slope": fit.slope, "low": fit.low_slope, "high": fit.high_slope}
+
+
 def days(dates):
     """Dates (year, …) as days after 1 January of the harvest year; negative before it.
 

@@ -1,6 +1,7 @@
 """Maps of dates: a tile gives what its pixels give one by one, whatever else lies in it."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
@@ -142,3 +143,37 @@ def test_more_members_than_there_are(members):
     found = type("Found", (), {"networks": [fit, fit], "tasks": [fit, fit]})
     with pytest.raises(season_maps.InputError, match="the ensemble has 2"):
         season_maps.CropClock.of(found, (2019,), members=members)
+
+
+def test_fields_are_judged_with_the_offset_of_their_crop_taken_away():
+    "Two crops with offsets of their own; one field of three is five days off; small and undated fields are left out."
+    number = np.repeat([1, 2, 3, 4, 5, 6], 10)[None].repeat(10, 0)
+    true = {1: 100, 2: 110, 3: 120, 4: 200, 5: 210, 6: 220}
+    found = np.vectorize(lambda n: true[n] + (7 if n <= 3 else -4) + 5 * (n == 2))(number).astype(np.float32)
+    found[:, 50:] = np.nan
+    at = {"y": np.arange(10.0), "x": np.arange(60.0)}
+    dates = pd.DataFrame({"parcel": list(true), "crop": ["corn"] * 3 + ["rice"] * 3, "season": 2019,
+                          "direction": "rising", "share": 50,
+                          "date": [np.datetime64("2019-01-01") + np.timedelta64(d, "D") for d in true.values()]})
+    layer = xr.Dataset({"ndvi_sos50": (("y", "x"), found)}, at)
+    table = season_maps.fields(layer, (dates, xr.DataArray(number, at, ("y", "x"))), 2019, ["ndvi"], events=["sos50"])
+    assert table["field"].tolist() == [1, 2, 3, 4, 5] and table["away"].tolist() == [7, 12, 7, -4, -4]
+    assert table["left"].tolist() == [0, 5, 0, 0, 0]
+
+
+def test_a_slope_to_the_north():
+    "Two days a kilometre, whatever one block says; too few blocks give none."
+    y = 4e6 - 10.0 * np.arange(400)
+    values = np.repeat((y - y.min())[:, None] / 1000 * 2 + 100, 20, 1)
+    values[:20] += 50
+    layer = xr.DataArray(values, {"y": y, "x": np.arange(20.0)}, ("y", "x"))
+    found = season_maps.northward(layer)
+    assert found["blocks"] == 20 and found["slope"] == pytest.approx(2, abs=0.05) and found["low"] <= 2 <= found["high"]
+    assert np.isnan(season_maps.northward(layer.where(layer["y"] > y[60]))["slope"])
+
+
+def test_only_four_dates_make_a_pixel_whole():
+    "One that lacks one of them is not."
+    found = xr.Dataset({f"ndvi_{event}": ("x", [1.0, np.nan if event == "eos20" else 2.0]) for event in
+                        ("sos20", "sos50", "eos50", "eos20")})
+    assert season_maps.whole(found, ["ndvi"])["ndvi"].values.tolist() == [1, 0]
