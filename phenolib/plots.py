@@ -211,6 +211,30 @@ def strips(axes, samples, *, limit=None, seed=0):
     axes.grid(False)
 
 
+def halves(axes, left, right, *, least=20):
+    """Two samples of each group as the halves of a violin, with a bar at each median; returns a mark for each side.
+
+    left, right  (colour of ``COLOURS``, {group: (n,) numbers}); the groups of ``left`` give the order
+    least        numbers below which a half is not drawn
+    """
+    from matplotlib.patches import Patch
+
+    marks = []
+    for side, (colour, groups) in (("low", left), ("high", right)):
+        found = {g: np.asarray(values, float)[np.isfinite(values)] for g, values in groups.items()}
+        place = [k for k, g in enumerate(left[1]) if found.get(g, np.empty(0)).size >= least]
+        if place:
+            drawn = axes.violinplot([found[list(left[1])[k]] for k in place], place, side=side, widths=0.9,
+                                    showextrema=False, showmedians=True)
+            for body in drawn["bodies"]:
+                body.set(facecolor=COLOURS[colour], alpha=0.7)
+            drawn["cmedians"].set_color(COLOURS["truth"])
+        marks.append(Patch(color=COLOURS[colour], alpha=0.7))
+    axes.axhline(0, color=COLOURS["truth"], lw=0.8)
+    axes.set_xticks(range(len(left[1])), left[1], rotation=35, ha="right")
+    return marks
+
+
 def nothing(axes, words):
     """An empty figure that says why it is empty."""
     axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes, color=COLOURS["quiet"])

@@ -236,3 +236,14 @@ def test_layers_of_a_map_share_a_grid(area):
         plots.zoomable({"a": area, "b": area.assign_coords(x=area["x"] + 5)}, alt="Two maps of the start")
     with pytest.raises(InputError, match="no layer 'strat'"):
         plots.zoomable({"start": area}, alt="Map of the start", kinds={"strat": "days"})
+
+
+def test_halves_of_a_violin_leave_out_what_is_too_few():
+    "Three numbers are no distribution; the groups keep their order, and each side has its mark."
+    fig, axes = plt.subplots()
+    rng = np.random.default_rng(0)
+    groups = {"corn": rng.normal(size=50), "rice": [1.0, 2.0, np.nan]}
+    marks = plots.halves(axes, ("model", groups), ("clock", {"rice": rng.normal(size=30)}))
+    assert len(marks) == 2 and len(axes.collections) == 4  # two bodies and the bars of their medians
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["corn", "rice"]
+    plt.close(fig)
