@@ -7,6 +7,7 @@ import nbformat
 import pytest
 
 from phenolib import runner
+from phenolib.archive import simulated
 from phenolib.runner import notebooks
 
 CHAPTERS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
@@ -19,7 +20,7 @@ def test_chapter_runs_with_the_fast_set(path, tmp_path):
     assert results["results"], "a chapter records at least one result"
     assert results["checks"], "a chapter checks at least one result"
     assert all(check["held"] is not False for check in results["checks"].values())
-    assert results["archive"]["name"] == "simulated"
+    assert simulated.named(results["archive"]["name"])
     assert json.loads((tmp_path / "out" / "results.json").read_text()) == results
 
     notebook = nbformat.read(tmp_path / "out" / "notebook.ipynb", as_version=4)
@@ -42,7 +43,7 @@ def test_chapter_is_stored_without_outputs(path):
     found = notebooks.parameters(path)
     assert [line.split(":")[0].split("=")[0].strip() for line in lines] == [parameter.name for parameter in found]
     assert all(parameter.help for parameter in found), "every parameter has its meaning beside it"
-    assert found[0].name == "archive" and found[0].default == "simulated"
+    assert found[0].name == "archive" and simulated.named(found[0].default)
     for parameter in found:
         assert notebooks.checked(path.stem, {parameter.name: parameter.default}) == {parameter.name: parameter.default}
 
