@@ -335,16 +335,37 @@ def results_page(runs, published, columns, modules):
 
 def comparison(rows, pairs, columns, modules, built):
     """The table of published numbers and ours, with its notes."""
-    (marks, notes), body = footnotes(rows), []
+    (marks, notes), body, why = footnotes(rows), [], []
     for row, place in ((one, place) for one in rows for place in pairs[one["id"]]):
         value, unit = printed(row)
         values = cells(columns, *place, row["unit"], modules)
         says, source = can_say(columns, *place), f"{link(place[0], built, short=True)} {code(place[1])}"
         front = [escape(row["place"]), escape(row["quantity"]), value + marks[row["id"]], unit]
-        body.append([*front, *values, escape(row["verdict"]), says, source])
+        body.append([*front, *values, brief(row["verdict"], why), says, source])
     head = "Place | Quantity | Published | Unit | Ours, simulated | Ours, full | Ours, real | Verdict"
     head += " | What it can and cannot say | Chapter, record"
-    return [table(head, body, frame="wide-table published full-width"), *notes]
+    said = [text for k, reason in enumerate(why) for text in ("", f"{letter(k)}: {escape(reason)}.")]
+    return [table(head, body, frame="wide-table published full-width"), *notes, *said, ""]
+
+
+def brief(verdict, why):
+    """A verdict without the reason in brackets behind it, which goes into the list below the table.
+
+    >>> why = []
+    >>> brief("not checkable (no scenes)", why), brief("reproduced", why), why
+    ('not checkable\\xa0{sup}`a`', 'reproduced', ['no scenes'])
+    """
+    kind, _, reason = verdict.removesuffix(")").partition(" (")
+    if not reason:
+        return escape(verdict)
+    if reason not in why:
+        why.append(reason)
+    return f"{escape(kind)}{NO_BREAK}{{sup}}`{letter(why.index(reason))}`"
+
+
+def letter(k):
+    """The kth letter, then two of them."""
+    return (chr(96 + k // 26) if k >= 26 else "") + chr(97 + k % 26)
 
 
 def can_say(columns, chapter, name):
