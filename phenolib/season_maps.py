@@ -104,12 +104,13 @@ class DeepCrop:
             look = np.abs(seen - np.linspace(around[0], around[-1], looks)[:, None]).argmin(1)
             when = around[np.clip(np.arange(steps) - step[0], 0, around.size - 1)]
             given = {"optical_days": torch.from_numpy(when).float(), "sar_days": torch.from_numpy(seen[look]).float()}
+            light, there, echo = values[scene], clear[scene], sar[look]  # of the window, once for all blocks
             for box in _blocks(pixels):
-                optical = np.zeros((steps, *values[0][box].shape), np.float32)
+                optical = np.zeros((steps, *light[0][box].shape), np.float32)
                 mask = np.zeros(optical.shape[:3], bool)
-                optical[step] = self.scales["optical"].apply(values[scene][:, *box])
-                mask[step] = clear[scene][:, *box] & _within(times[scene], neighbours, k, box)
-                logits = self.network.dense(optical, self.scales["sar"].apply(sar[look][:, *box]), mask=mask, **given)
+                optical[step] = self.scales["optical"].apply(light[:, *box])
+                mask[step] = there[:, *box] & _within(times[scene], neighbours, k, box)
+                logits = self.network.dense(optical, self.scales["sar"].apply(echo[:, *box]), mask=mask, **given)
                 found = self.network.dates(logits, given["optical_days"]).expected.numpy()  # (row, column, event)
                 known = pixels[box] & logits[..., 0, 0].isfinite().numpy()
                 dates[k][:, *box][:, known] = np.moveaxis(start + _days(found), -1, 0)[:, known]
@@ -164,7 +165,7 @@ class CropClock:
         dates = np.full((len(self.years), len(names), *clear.shape[1:]), np.datetime64("NaT", "ns"))
         for k, day, pixels in _together(middle, self.years, BETWEEN["cropclock"]):
             pixels &= clear.any(0)
-            near = {s: np.abs((t - day) / DAY) <= REACH for s, (_, _, t) in given.items()}
+            own = {s: [x[np.abs((given[s][2] - day) / DAY) <= REACH] for x in given[s]] for s in sensors}
             newyear = day.astype("datetime64[Y]").astype("datetime64[ns]")
             when = torch.tensor([(day - newyear) / DAY]).float()
             rows, columns = np.nonzero(pixels)
@@ -174,7 +175,7 @@ class CropClock:
                 for network, scales in zip(self.networks, self.scales):
                     series = {}
                     for s in sensors:
-                        seen, there, t = (x[near[s]] for x in given[s])
+                        seen, there, t = own[s]
                         v = scales[s].apply(np.moveaxis(seen[:, *place], 0, 1))         # (pixel, date, 2)
                         w = there[:, *place].T
                         series[s] = (torch.from_numpy((t - day) / DAY).float()[None],
