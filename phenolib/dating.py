@@ -107,6 +107,14 @@ def widening(networks, level=0.9):
     return calibrated(own[0].samples, rows, models[0], whole(own, models), own[0].known.true_day, level)
 
 
+def view(networks):
+    """Where the cameras look, so far as an ensemble learned it: mean weights (36,) of the cells of a patch.
+
+    networks  Found of ``cropclock``
+    """
+    return np.mean([fit.model.view.weights().numpy(force=True) for fit in networks.networks], 0)
+
+
 def dates(found, model, density, level, widen):
     """Medians and bounds of densities (n, 4, places): three (n, 4) of days since 1 January of the harvest year."""
     import torch

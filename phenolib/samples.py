@@ -13,6 +13,7 @@ from phenolib.sources import phenocam, sentinel
 EVENTS = ("sos20", "sos50", "eos50", "eos20")
 SIZE = 18  # pixels of 10 m along a side of a patch
 SITE = 9  # row and column of the camera's pixel
+CELL = 3  # pixels along a side of a cell: what CropClock reads of a patch are the means of 6 × 6 of them
 FEWEST = 5  # observations in which a season can be seen
 SUMMER = "07-01"  # middle of a harvest year in which the pixel shows no season; of the northern hemisphere
 WITHIN = np.timedelta64(60, "D")  # between the peaks of one season in two series
@@ -77,9 +78,9 @@ class Windows:
 
 @dataclass(frozen=True)
 class Series:
-    """Acquisitions of the site pixel around the seasons of n samples, each at its own day, none paired.
+    """Acquisitions around the seasons of n samples, each at its own day, none paired, in cells of 30 m.
 
-    optical, sar  (n, m, 2) float32 NDVI and GCC_s; VV and VH [dB]; 0 where there is none
+    optical, sar  (n, m, 36, 2) float32 NDVI and GCC_s; VV and VH [dB]; of ``cells``, 0 where there is none
     optical_days, sar_days    (n, m) days from the middle of the season (``anchor``)
     optical_there, sar_there  (n, m) bool
     middle        (n,) day of the year of the middle, from 0
@@ -188,14 +189,39 @@ class Samples:
         returns  Series
         """
         rows = np.arange(len(self)) if rows is None else np.asarray(rows)
-        anchor = self.table["anchor"].to_numpy("datetime64[ns]")[rows]
-        optical, sar = [], []
-        for k, middle in zip(rows, anchor):
-            place = self.places[self.table["site"].iloc[k]]
-            optical.append(_around([place.pixel["NDVI"], place.pixel["GCC"]], middle, reach))
-            sar.append(_around([indices.to_db(place.radar[v]) for v in ("vv", "vh")], middle, reach))
-        return Series(*_padded(optical), *_padded(sar), (anchor - anchor.astype("datetime64[Y]")) / DAY,
+        anchor, sites = (self.table[name].to_numpy()[rows] for name in ("anchor", "site"))
+        anchor = anchor.astype("datetime64[ns]")
+        seen = {site: self.places[site] for site in set(sites)}
+        light = {site: (place.times, cells(place.optical)) for site, place in seen.items()}
+        echo = {site: (place.sar_times, 10 * np.log10(cells(10 ** (place.sar / 10)))) for site, place in seen.items()}
+        near = [[_around(*part[site], middle, reach) for site, middle in zip(sites, anchor)] for part in (light, echo)]
+        return Series(*_padded(near[0]), *_padded(near[1]), (anchor - anchor.astype("datetime64[Y]")) / DAY,
                       (self.dates[rows] - anchor[:, None]) / DAY, rows)
+
+
+def cells(patches):
+    """Means of the 6 × 6 cells of 3 × 3 pixels, rows from the north: patches (scene, 18, 18, 2) as (scene, 36, 2)."""
+    count = SIZE // CELL
+    return patches.reshape(-1, count, CELL, count, CELL, 2).mean((2, 4)).reshape(-1, count * count, 2)
+
+
+def in_view(samples, weights):
+    """The same samples, with what is in view of each camera in place of its pixel: as ``baselines`` read them.
+
+    samples  ``Samples``
+    weights  (36,) of the cells, as ``nets.cropclock.View`` learns them
+    returns  Samples; ``Place.pixel`` holds the weighted means of NDVI and GCC_s in the usable scenes. The windows stay
+             where the NDVI of the pixel has put them
+    raises   InputError for another number of weights
+    """
+    if np.shape(weights) != ((SIZE // CELL) ** 2,):
+        raise InputError(f"weights of shape {np.shape(weights)}: give one for each of the {(SIZE // CELL) ** 2} cells")
+
+    def seen(place):
+        values = np.einsum("scv,c->vs", cells(place.optical), weights)
+        return xr.Dataset({name: ("time", one) for name, one in zip(("NDVI", "GCC"), values)}, {"time": place.times})
+
+    return replace(samples, places={site: replace(p, pixel=seen(p)) for site, p in samples.places.items()})
 
 
 def of_archive(archive, *, steps=30, looks=10, slide=5, usable=0.5, apart=4.0, metric="gcc_90", years=None,
@@ -402,18 +428,18 @@ def _window(place, seasons, season, year, steps, slide):
             "last": pd.Timestamp(last)}
 
 
-def _around(bands, middle, reach):
-    """Days (m,) from the middle and values (m, 2) of the acquisitions of a pixel that are there."""
-    days = (bands[0]["time"].values.astype("datetime64[ns]") - middle) / DAY
-    values = np.stack([band.values for band in bands], -1)
-    there = np.isfinite(values).all(-1) & (np.abs(days) <= reach)
-    return days[there], values[there]
+def _around(times, values, middle, reach):
+    """Days (m,) from the middle and values (m, 36, 2) of the acquisitions within reach of it."""
+    days = (times - middle) / DAY
+    near = np.abs(days) <= reach
+    return days[near], values[near]
 
 
 def _padded(found):
-    """Values (n, m, 2), days (n, m) and a mask (n, m) of n lists of acquisitions, as long as the longest."""
+    """Values (n, m, 36, 2), days (n, m) and a mask (n, m) of n lists of acquisitions, as long as the longest."""
     most = max(days.size for days, _ in found)
-    values, days = np.zeros((len(found), most, 2), np.float32), np.zeros((len(found), most), np.float32)
+    values = np.zeros((len(found), most, *found[0][1].shape[1:]), np.float32)
+    days = np.zeros((len(found), most), np.float32)
     there = np.zeros((len(found), most), bool)
     for k, (when, what) in enumerate(found):
         values[k, :when.size], days[k, :when.size], there[k, :when.size] = what, when, True

@@ -157,7 +157,7 @@ class CropClock:
 
         sensors = self.networks[0].sensors
         values, clear, times = _greens(block["optical"])
-        given = {"optical": (values, clear, times)}
+        given = {"optical": (_near_greens(values, clear), clear, times)}
         if "sar" in sensors:
             given["sar"] = _near_echoes(block["radar"])
         middle, _ = _middles(block["optical"], self.years)
@@ -250,20 +250,29 @@ def _echoes(radar):
             radar["time"].values.astype("datetime64[ns]")[kept])
 
 
+def _near_greens(values, clear):
+    """NDVI and GCC_s (time, y, x, 2) as means of the clear ones of 3 × 3 pixels, where the middle one is clear."""
+    return np.where(clear[..., None], np.stack([_near(values[..., k], clear) for k in range(2)], -1), np.nan)
+
+
 def _near_echoes(radar):
     """VV and VH (time, y, x, 2) [dB] of the means of 3 × 3 pixels, where there is any, and the times."""
-    from scipy.ndimage import uniform_filter
-
     found = []
     for v in ("vv", "vh"):
         power = radar[v].transpose("time", "y", "x").values.astype(np.float32)
-        known = np.isfinite(power)
-        total, count = (uniform_filter(x, (0, 3, 3), mode="constant") for x in
-                        (np.where(known, power, 0), known.astype(np.float32)))
         with np.errstate(all="ignore"):
-            found.append(10 * np.log10(np.where(count > 0.05, total / count, np.nan)))
+            found.append(10 * np.log10(_near(power, np.isfinite(power))))
     values = np.stack(found, -1)
     return values, np.isfinite(values).all(-1), radar["time"].values.astype("datetime64[ns]")
+
+
+def _near(values, known):
+    """Means of what is known of 3 × 3 pixels, (time, y, x); NaN where nothing is."""
+    from scipy.ndimage import uniform_filter
+
+    total, count = (uniform_filter(x, (0, 3, 3), mode="constant") for x in
+                    (np.where(known, values, 0), known.astype(np.float32)))
+    return np.where(count > 0.05, total / np.maximum(count, 0.05), np.nan)
 
 
 def _middles(optical, years):

@@ -87,7 +87,7 @@ def test_all_dates_give_the_errors_of_the_ensemble(found, both, optical):
 def test_thinning_leaves_radar_alone(found, both):
     "Without any optical date the ensemble still dates, and other radar gives other dates."
     none = np.zeros_like(found.series().optical_there)
-    louder = {site: replace(place, radar=place.radar * 4) for site, place in found.places.items()}
+    louder = {site: replace(place, sar=place.sar + 6) for site, place in found.places.items()}
     assert np.isfinite(thinning.medians(both, none)).all()
     other = [task.moved(replace(found, places=louder)) for task in both.tasks]
     assert np.abs(thinning.medians(replace(both, tasks=other), none) - thinning.medians(both, none)).max() > 1
@@ -195,7 +195,7 @@ def test_transferred_to_the_same_archive_changes_nothing(found, split, both):
 
 def test_transferred_keeps_the_scales_of_the_training(found, both):
     "Brighter satellites give other dates: they are not scaled by themselves; and the ensemble is left as it was."
-    brighter = {site: replace(place, pixel=place.pixel + 0.3) for site, place in found.places.items()}
+    brighter = {site: replace(place, optical=place.optical + 0.3) for site, place in found.places.items()}
     before = both.tasks[0].known
     there = dating.elsewhere(both, replace(found, places=brighter))
     assert np.abs(there.days - dating.elsewhere(both, found).days).max() > 1

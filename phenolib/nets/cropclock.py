@@ -1,7 +1,8 @@
 """CropClock: when the events of a season fall, as densities over days, from whatever acquisitions there are.
 
 A design of this project, not of a study. Deep-CroP answers with one of thirty optical dates; here each event has a
-density on a line of days, and each sensor is read at its own dates, with gaps where there are gaps.
+density on a line of days, and each sensor is read at its own dates, with gaps where there are gaps. Deep-CroP reads a
+patch around a camera pixel by pixel; here one bell of four numbers learns which part of it the cameras look at.
 """
 
 import math
@@ -20,6 +21,9 @@ STEP = 5  # days between two places of the line
 BANDWIDTHS = 6.0, 20.0  # SD of the two kernels that bring acquisitions to the line [days]
 DILATIONS = 1, 2, 4, 8, 16, 1  # of the convolutions: each place sees the whole season
 YEAR = 365.25
+CELL, CELLS, SITE = 30.0, 6, 95.0  # side of a cell [m]; cells along a side of a patch; the camera from its corner [m]
+WIDE = 50.0  # SD of the view before it has learned anything [m]
+PACE = 10.0  # how much faster than weights the numbers of the view are learned
 
 
 class Density(NamedTuple):
@@ -48,8 +52,42 @@ class Block(nn.Module):
         return x + self.dropout(self.mix(F.gelu(self.look(self.norm(x)))))              # (batch, width, places)
 
 
+class View(nn.Module):
+    """Which part of the patch around a camera tells what the camera sees: a bell over its cells, learned.
+
+        w ∝ exp(−½ ((n − n₀) / s_n)² − ½ ((e − e₀) / s_e)²)
+
+    with n and e of the cells' centres to the north and to the east of the camera. It is the same for all cameras, both
+    sensors and all dates, and begins at the camera with SDs of 50 m.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.place = nn.Parameter(torch.zeros(4))                                       # n₀, e₀ [100 m], ln s_n, ln s_e
+        centre = CELL * (torch.arange(CELLS) + 0.5) - SITE
+        self.register_buffer("north", -centre.repeat_interleave(CELLS), persistent=False)  # (cell,) [m]
+        self.register_buffer("east", centre.repeat(CELLS), persistent=False)
+
+    def bell(self):
+        """Middle to the north and to the east, and SD in both directions [m]; scalars."""
+        north, east, tall, wide = PACE * self.place
+        return 100 * north, 100 * east, WIDE * tall.exp(), WIDE * wide.exp()
+
+    def weights(self):
+        """Of the cells, (36,), rows from the north; their sum is 1."""
+        north, east, tall, wide = self.bell()
+        return (-0.5 * (((self.north - north) / tall) ** 2 + ((self.east - east) / wide) ** 2)).softmax(0)
+
+    def forward(self, values):
+        """What is in view: (batch, n, 36, value) as (batch, n, value)."""
+        return torch.einsum("bncv,c->bnv", values, self.weights())
+
+
 class CropClock(nn.Module):
     """Densities of four events from irregular, unpaired acquisitions of two sensors.
+
+    A camera is not a pixel: it looks at a part of a field before it. So in training, where the dates are a camera's,
+    ``View`` makes one series of the patch around it. A place without a camera is dated by the series of its own.
 
     Two Gaussian kernels, of 6 and of 20 days, bring the acquisitions of each sensor to a line of days around the middle
     of the season, as weighted means with the logarithm of the weight beside them, so that the network knows a gap from
@@ -73,6 +111,7 @@ class CropClock(nn.Module):
             raise InputError(f"sensors={sensors!r}: name some of {', '.join(SENSORS)}")
         self.sensors = tuple(sensors)
         self.register_buffer("line", torch.arange(-REACH, REACH + STEP, STEP, dtype=torch.float32), persistent=False)
+        self.view = View()
         channels = len(BANDWIDTHS) * sum(SENSORS[s] + 1 for s in self.sensors) + 4
         self.enter = nn.Conv1d(channels, width, 1)
         self.blocks = nn.ModuleList(Block(width, d, dropout) for d in DILATIONS)
@@ -82,8 +121,9 @@ class CropClock(nn.Module):
     def forward(self, series, middle):
         """Logarithm of each event's density, per place of ``line``.
 
-        series   {sensor: (days, values, weights)}: (batch or 1, n) days from the middle of the season, (batch, n, 2)
-                 values in SDs, (batch, n) weights, 0 for what is not there (its values may be anything finite)
+        series   {sensor: (days, values, weights)}: (batch or 1, n) days from the middle of the season; values in SDs,
+                 (batch, n, 36, 2) of the cells around a camera or (batch, n, 2) of a place itself; (batch, n) weights,
+                 0 for what is not there (its values may be anything finite)
         middle   (batch or 1,) day of the year of the middle
         returns  (batch, 4, places); Σ exp = 1 over the places
 
@@ -92,6 +132,7 @@ class CropClock(nn.Module):
         columns = []
         for sensor in self.sensors:
             days, values, weights = series[sensor]
+            values = self.view(values) if values.ndim == 4 else values                  # (batch, n, 2)
             for bandwidth in BANDWIDTHS:
                 columns += self._on_line(days, values, weights, bandwidth)
         place = self.line / 100                                                         # (places,)

@@ -42,6 +42,48 @@ class NoYear(CropClock):
         return super().forward(series, 0 * middle)
 
 
+class Fixed(CropClock):
+    "A view that does not learn."
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.view.place.requires_grad_(False)
+
+    def see(self, *bell):
+        "The middle to the north and to the east [m], and the SD."
+        north, east, wide = bell
+        wide = np.log(wide / cropclock.WIDE)
+        self.view.place.data = torch.tensor([north / 100, east / 100, wide, wide], dtype=torch.float32) / cropclock.PACE
+        return self
+
+
+class Pixel(Fixed):
+    "The cell of the camera's pixel alone."
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.see(0, 0, 5)
+
+
+class Patch(Fixed):
+    "All cells alike."
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.see(0, 0, 1e4)
+
+
+class EachCell(cropclock.View):
+    "A weight for each cell in place of the bell."
+
+    def __init__(self):
+        super().__init__()
+        self.place = nn.Parameter(torch.zeros(cropclock.CELLS**2))
+
+    def weights(self):
+        return (2 * cropclock.PACE * self.place).softmax(0)
+
+
 class Ranged(CropClock):
     "Beside each series on the line the same series in its own range, 0 to 1, so that amplitudes matter less."
 
@@ -90,7 +132,7 @@ class Attention(CropClock):
         return torch.cat([days[..., None] / 100, angle.sin(), angle.cos()], -1)
 
     def forward(self, series, middle):
-        tokens = torch.cat([self.values[s](series[s][1]) + self.days(self.encoded(series[s][0]))
+        tokens = torch.cat([self.values[s](self.view(series[s][1])) + self.days(self.encoded(series[s][0]))
                             for s in self.sensors], 1)                                  # (batch, n, width)
         gone = torch.cat([series[s][2] == 0 for s in self.sensors], 1)                  # (batch, n)
         tokens = self.encoder(tokens, src_key_padding_mask=gone)
@@ -132,6 +174,12 @@ COLUMNS = ["weights", *samples.EVENTS, "mae", "mae_low", "mae_high", "median", "
 VARIANTS = {  # name: arguments of ``measure``
     "default": {},
     "other seed": {"seed": 1},
+    "camera's pixel": {"network": Pixel},
+    "whole patch": {"network": Patch},
+    "a weight a cell": {"places": {cropclock: {"View": EachCell}}},
+    "view learned slower": {"places": {cropclock: {"PACE": 3.0}}},
+    "view learned faster": {"places": {cropclock: {"PACE": 20.0}}},
+    "40 epochs": {"epochs": 40},
     "step 4": {"places": {cropclock: {"STEP": 4}}},
     "step 10": {"places": {cropclock: {"STEP": 10}}},
     "width 24": {"options": {"width": 24}},
@@ -196,7 +244,7 @@ def folds(found, count):
 
 
 def measure(found, parts, given, *, network=CropClock, options=None, sensors=("optical", "sar"),
-            task=tasks.Acquisitions, dropped=tasks.DROPPED, seed=0, places=()):
+            task=tasks.Acquisitions, dropped=tasks.DROPPED, seed=0, epochs=None, places=()):
     """A row of the table, and absolute errors (n, 4) of all samples in days, NaN where none was predicted.
 
     places   {module: {name: value}} that stand there while it is measured
@@ -210,14 +258,14 @@ def measure(found, parts, given, *, network=CropClock, options=None, sensors=("o
             model = network(sensors, **(options or {}))
             work = task(found, part, sensors=sensors, batch=BATCH, dropped=dropped)
             begun = time.process_time()
-            training.train(model, work.batches, loss=work.loss, validate=work.validate, epochs=given.epochs, lr=LR,
-                           seed=given.seed + seed + 1000 * k, progress=False)
+            training.train(model, work.batches, loss=work.loss, validate=work.validate, epochs=epochs or given.epochs,
+                           lr=LR, seed=given.seed + seed + 1000 * k, progress=False)
             seconds += time.process_time() - begun
             dates = model.dates(work.densities(model, part.test).log())
             true = work.known.true_day[part.test]
             errors[part.test] = np.abs(dates.median.numpy() - true)
             inside[part.test] = metrics.inside(dates.low.numpy(), dates.high.numpy(), true)
-    row = {"weights": sum(p.numel() for p in model.parameters())}
+    row = {"weights": sum(p.numel() for p in model.parameters() if p.requires_grad)}
     row |= {event: round(value, 1) for event, value in zip(samples.EVENTS, np.nanmean(errors, 0))}
     row |= {"median": round(np.nanmedian(errors), 1), "coverage": round(np.nanmean(inside), 2)}
     return row | {"seconds": round(seconds)}, errors
