@@ -175,6 +175,37 @@ def sample(window, *, shown=8):
     return fig
 
 
+def view(axes, views, *, near=20.0, far=120.0, opening=60.0):
+    """What an ensemble learned of where the cameras look: the mean weight of each cell, and a ring of 1 SD a member.
+
+    axes     matplotlib axes; metres to the east and to the north of the camera
+    views    list of ``nets.cropclock.View``
+    near, far, opening  of the sector to the north that is drawn beside it [m, m, °]
+    returns  the image, for a colour bar; per cent of the weight
+    """
+    from matplotlib.patches import Ellipse
+
+    weights = np.mean([one.weights().numpy(force=True) for one in views], 0)
+    north, east = views[0].north.numpy(), views[0].east.numpy()
+    side, half = int(np.sqrt(weights.size)), abs(north[0] - north[-1]) / (np.sqrt(weights.size) - 1) / 2
+    image = axes.imshow(100 * weights.reshape(side, side), cmap="Greens", vmin=0, origin="upper", extent=(
+        east.min() - half, east.max() + half, north.min() - half, north.max() + half))
+    for one in views:
+        up, right, tall, wide = (x.item() for x in one.bell())
+        axes.add_patch(Ellipse((right, up), 2 * wide, 2 * tall, fill=False, lw=1, color=COLOURS["clock"]))
+    angle = np.radians(np.linspace(-opening / 2, opening / 2, 30))
+    for distance in (near, far):
+        axes.plot(distance * np.sin(angle), distance * np.cos(angle), color=COLOURS["truth"], lw=1.2)
+    for edge in angle[[0, -1]]:
+        axes.plot(np.sin(edge) * np.array([near, far]), np.cos(edge) * np.array([near, far]), color=COLOURS["truth"],
+                  lw=1.2)
+    axes.plot(0, 0, "+", ms=11, mew=1.8, color=COLOURS["camera"])
+    axes.grid(False)
+    axes.set(xlabel="to the east of the camera [m]", ylabel="to the north [m]", aspect="equal",
+             ylim=(north.min() - half, max(far + 5, north.max() + half)))
+    return image
+
+
 def density(axes, line, values, middle, bars, dates):
     """Densities of the four events of one season, with intervals above and the camera's dates as lines.
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from phenolib import looking, samples
+from phenolib.nets.cropclock import View
 from phenolib.nets.deepcrop import DeepCroP, spaced
 
 DAYS = torch.arange(0.0, 100.0, 10.0).repeat(3, 1)  # of ten acquisitions of three seasons
@@ -104,4 +105,16 @@ def test_densities_are_drawn_per_day():
     for area in axes.collections:
         path = area.get_paths()[0].vertices
         assert 5 * path[:, 1].sum() == pytest.approx(1, rel=1e-6)
+    plt.close("all")
+
+
+def test_the_view_is_drawn_around_the_camera():
+    "Cells in metres, with the camera in the middle of its own, and a ring for each member."
+    views = [View(), View()]
+    views[1].place.data += 0.05
+    _, axes = plt.subplots()
+    image = looking.view(axes, views)
+    assert image.get_extent() == [-95, 85, -85, 95] and len(axes.patches) == 2
+    assert image.get_array().sum() == pytest.approx(100)
+    assert axes.patches[1].get_center() == pytest.approx((50, 50))
     plt.close("all")

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from phenolib.errors import InputError
-from phenolib.nets.cropclock import EVENTS, REACH, STEP, CropClock
+from phenolib.nets.cropclock import EVENTS, PACE, REACH, STEP, CropClock, View
 from phenolib.nets.deepcrop import DeepCroP
 
 
@@ -234,3 +234,46 @@ def test_it_is_small():
     with torch.device("meta"):
         clock, deep = (sum(p.numel() for p in model.parameters()) for model in (CropClock(), DeepCroP("faithful")))
     assert clock <= 0.05 * deep
+
+
+def test_the_view_begins_on_the_camera():
+    "Weights sum to one, are the largest in the cell of the camera and the same to all sides of it."
+    view = View()
+    weights = view.weights().detach().reshape(6, 6)
+    assert weights.sum().item() == pytest.approx(1) and weights.argmax() == 3 * 6 + 3
+    assert torch.allclose(weights, weights.T) and [x.item() for x in view.bell()] == [0, 0, 50, 50]
+
+
+def test_a_view_to_the_north_west_reads_the_first_cell():
+    "Rows of a patch begin in the north, columns in the west; what is there is what is seen."
+    view, values = View(), torch.randn(2, 7, 36, 2)
+    view.place.data = torch.tensor([0.8, -0.8, -3, -3]) / PACE
+    assert torch.allclose(view(values), values[:, :, 0], atol=1e-4)
+
+
+def test_a_patch_that_is_all_alike_is_a_place():
+    "Where all cells hold the same, the densities are those of the series itself, wherever the view lies."
+    model, data = network(), series(4)
+    model.view.place.data = torch.randn(4) / PACE
+    patches = {s: (days, values[:, :, None].expand(-1, -1, 36, -1), weights)
+               for s, (days, values, weights) in data.items()}
+    assert torch.allclose(model(patches, middle(4)), model(data, middle(4)), atol=1e-4)
+
+
+def test_the_view_finds_the_field_that_was_dated():
+    "Another field with other dates fills the patch but for its north: the bell moves there."
+    torch.manual_seed(1)
+    model = CropClock(width=16)
+    optimiser = torch.optim.Adam(model.parameters(), lr=5e-3)
+    north = torch.zeros(36, 1)
+    north[:12] = 1
+    for step in range(150):
+        (own, day), (other, _) = planted(16, seed=step), planted(16, seed=1000 + step)
+        seen = {s: (days, values[:, :, None] * north + other[s][1][:, :, None] * (1 - north), weights)
+                for s, (days, values, weights) in own.items()}
+        optimiser.zero_grad()
+        model.loss(model(seen, middle(16)), day).backward()
+        optimiser.step()
+    to_north, to_east, *_ = (x.item() for x in model.view.bell())
+    assert to_north > 40 and abs(to_east) < to_north
+    assert model.view.weights()[:12].sum() > 0.8

@@ -96,6 +96,36 @@ def test_label_is_the_nearest_scene_and_the_camera_date_is_kept(one):
     assert (np.abs(windows.moved) <= 2.5).all()
 
 
+def test_series_are_cells_of_30_metres(one):
+    "Each cell is the mean of its nine pixels, of radar in linear power; the first row lies in the north."
+    place, series = one.places["a"], one.series([1])
+    assert series.optical.shape[2:] == series.sar.shape[2:] == (36, 2) and series.optical.dtype == np.float32
+    there = series.optical_there[0]
+    scene = np.abs((place.times - one.table["anchor"].iloc[1].to_datetime64()) / samples.DAY
+                   - series.optical_days[0][there][3]).argmin()
+    patch = place.optical[scene]
+    assert series.optical[0][there][3, 7] == pytest.approx(patch[3:6, 3:6].mean((0, 1)))
+    block = np.arange(2.0 * 18 * 18 * 2).reshape(2, 18, 18, 2)
+    assert samples.cells(block)[1, 35] == pytest.approx(block[1, 15:, 15:].mean((0, 1)))
+    loud = one.places["a"].sar.copy()
+    loud[:, 0, 0] += 10 * np.log10(19)  # one pixel of nine: ten times more, so that the cell has three times the power
+    louder = replace(one, places={"a": replace(place, sar=loud)}).series([1])
+    there = series.sar_there[0]
+    assert (louder.sar - series.sar)[0, there, 0] == pytest.approx(10 * np.log10(3), abs=0.05)
+    assert (louder.sar == series.sar)[0, :, 1:].all()
+
+
+def test_in_view_is_what_the_weights_look_at(one):
+    "With all weight on one cell the baselines read that cell; a wrong number of weights is told."
+    weights = np.zeros(36)
+    weights[7] = 1
+    place, seen = one.places["a"], samples.in_view(one, weights).places["a"]
+    assert seen.pixel["NDVI"].values == pytest.approx(place.optical[:, 3:6, 3:6, 0].mean((1, 2)))
+    assert (seen.pixel["time"].values == place.times).all() and seen.optical is place.optical
+    with pytest.raises(InputError, match="give one for each of the 36 cells"):
+        samples.in_view(one, np.ones(4))
+
+
 def test_offset_moves_the_window_and_not_the_date(one):
     "Five scenes later the label is five steps earlier, at the same date, or no longer in the window."
     here, later = one.window(1), one.window(1, 5)

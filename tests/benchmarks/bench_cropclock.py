@@ -95,7 +95,7 @@ class Ranged(CropClock):
     def _on_line(self, *series):
         means, weight = super()._on_line(*series)
         seen = torch.where(weight > 0.05, means, torch.nan)
-        low, high = (seen.nanquantile(q, -1, keepdim=True) for q in (0.05, 0.95))
+        low, high = (seen.detach().nanquantile(q, -1, keepdim=True) for q in (0.05, 0.95))
         return means, weight, torch.nan_to_num((seen - low) / (high - low + 0.1))
 
 
