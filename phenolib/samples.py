@@ -78,9 +78,10 @@ class Windows:
 
 @dataclass(frozen=True)
 class Series:
-    """Acquisitions around the seasons of n samples, each at its own day, none paired, in cells of 30 m.
+    """Acquisitions around the seasons of n samples, each at its own day, none paired.
 
-    optical, sar  (n, m, 36, 2) float32 NDVI and GCC_s; VV and VH [dB]; of ``cells``, 0 where there is none
+    optical, sar  (n, m, 36, 2) float32 NDVI and GCC_s; VV and VH [dB]; in ``cells`` of 30 m around a camera; (n, m, 2)
+                  of a place without one: the mean of its 3 × 3 pixels; 0 where there is none
     optical_days, sar_days    (n, m) days from the middle of the season (``anchor``)
     optical_there, sar_there  (n, m) bool
     middle        (n,) day of the year of the middle, from 0
@@ -111,6 +112,7 @@ class Samples:
     steps     optical scenes in a window
     looks     radar acquisitions in a window
     slide     scenes from one window of a season to the next
+    camera    whether cameras stand at the places, which look at a part of the patch; else each place is told of itself
     """
 
     table: pd.DataFrame
@@ -118,6 +120,7 @@ class Samples:
     steps: int
     looks: int
     slide: int
+    camera: bool = True
 
     def __len__(self):
         return len(self.table)
@@ -192,15 +195,29 @@ class Samples:
         anchor, sites = (self.table[name].to_numpy()[rows] for name in ("anchor", "site"))
         anchor = anchor.astype("datetime64[ns]")
         seen = {site: self.places[site] for site in set(sites)}
-        light = {site: (place.times, cells(place.optical)) for site, place in seen.items()}
-        echo = {site: (place.sar_times, 10 * np.log10(cells(10 ** (place.sar / 10)))) for site, place in seen.items()}
+        part = cells if self.camera else own
+        light = {site: (p.times, part(p.optical, p.filled)) for site, p in seen.items()}
+        echo = {site: (p.sar_times, 10 * np.log10(part(10 ** (p.sar / 10)))) for site, p in seen.items()}
         near = [[_around(*part[site], middle, reach) for site, middle in zip(sites, anchor)] for part in (light, echo)]
         return Series(*_padded(near[0]), *_padded(near[1]), (anchor - anchor.astype("datetime64[Y]")) / DAY,
                       (self.dates[rows] - anchor[:, None]) / DAY, rows)
 
 
-def cells(patches):
-    """Means of the 6 × 6 cells of 3 × 3 pixels, rows from the north: patches (scene, 18, 18, 2) as (scene, 36, 2)."""
+def own(patches, filled=None):
+    """Means of the 3 × 3 pixels around the site, where they were clear: (scene, 18, 18, 2) as (scene, 2).
+
+    filled  (scene, 18, 18) bool, what was not clear; never the site itself
+    """
+    near = np.s_[:, SITE - 1:SITE + 2, SITE - 1:SITE + 2]
+    weights = np.ones(patches[near].shape[:3]) if filled is None else ~filled[near]
+    return np.einsum("syxv,syx->sv", patches[near], weights / weights.sum((1, 2), keepdims=True)).astype(np.float32)
+
+
+def cells(patches, filled=None):
+    """Means of the 6 × 6 cells of 3 × 3 pixels, rows from the north: patches (scene, 18, 18, 2) as (scene, 36, 2).
+
+    filled  is not looked at: what was not clear holds the mean of its scene
+    """
     count = SIZE // CELL
     return patches.reshape(-1, count, CELL, count, CELL, 2).mean((2, 4)).reshape(-1, count * count, 2)
 
@@ -318,7 +335,8 @@ def of_fields(archive, *, per_crop=6, peaks=("04-01", "09-15"), steps=30, looks=
     if not rows:
         raise InputError(f"the archive '{archive.name}' has no crop map without a camera under both satellites")
     table = pd.DataFrame(rows).assign(**dict.fromkeys(EVENTS, pd.NaT))
-    return Samples(table.astype(dict.fromkeys(EVENTS, "datetime64[ns]"))[COLUMNS], found, steps, looks, slide)
+    table = table.astype(dict.fromkeys(EVENTS, "datetime64[ns]"))[COLUMNS]
+    return Samples(table, found, steps, looks, slide, camera=False)
 
 
 def pooled(first, other):
@@ -326,11 +344,13 @@ def pooled(first, other):
 
     first, other   ``Samples`` with windows of one size
     returns        Samples, those of ``first`` before those of ``other``
-    raises         InputError where their windows differ
+    raises         InputError where their windows differ, or only one of them has cameras
     """
     sizes = [(some.steps, some.looks, some.slide) for some in (first, other)]
     if sizes[0] != sizes[1]:
         raise InputError(f"windows of {sizes[0]} and of {sizes[1]} scenes, looks and steps cannot be pooled")
+    if first.camera != other.camera:
+        raise InputError("samples with cameras and samples without cannot be pooled: their series are not alike")
     table = other.table.assign(**{name: "other-" + other.table[name] for name in ("site", "cluster", "season")})
     places = first.places | {f"other-{site}": place for site, place in other.places.items()}
     return replace(first, table=pd.concat([first.table, table], ignore_index=True), places=places)
@@ -429,14 +449,14 @@ def _window(place, seasons, season, year, steps, slide):
 
 
 def _around(times, values, middle, reach):
-    """Days (m,) from the middle and values (m, 36, 2) of the acquisitions within reach of it."""
+    """Days (m,) from the middle and values (m, …) of the acquisitions within reach of it."""
     days = (times - middle) / DAY
     near = np.abs(days) <= reach
     return days[near], values[near]
 
 
 def _padded(found):
-    """Values (n, m, 36, 2), days (n, m) and a mask (n, m) of n lists of acquisitions, as long as the longest."""
+    """Values (n, m, …), days (n, m) and a mask (n, m) of n lists of acquisitions, as long as the longest."""
     most = max(days.size for days, _ in found)
     values = np.zeros((len(found), most, *found[0][1].shape[1:]), np.float32)
     days = np.zeros((len(found), most), np.float32)

@@ -260,6 +260,11 @@ def test_fields_without_a_camera_give_pixels_inside_their_crop():
     assert np.isnat(found.dates).all() and found.table["on_season"].all()
     windows = found.windows()
     assert (windows.target == -1).all() and windows.optical.shape == (4, 30, 18, 18, 2)
+    series, place = found.series(), found.places[found.table["site"][0]]
+    assert series.optical.ndim == series.sar.ndim == 3  # a field is told of itself, and looks nowhere
+    scene = np.abs((place.times - found.table["anchor"][0].to_datetime64()) / samples.DAY
+                   - series.optical_days[0, 0]).argmin()
+    assert series.optical[0, 0] == pytest.approx(place.optical[scene, 8:11, 8:11].mean((0, 1)))
     again = samples.of_fields(archive, per_crop=4, seed=1)
     pd.testing.assert_frame_equal(found.table, again.table)
     with pytest.raises(InputError, match="no crop map"):
@@ -296,5 +301,14 @@ def test_two_archives_are_pooled_and_their_clusters_kept_apart(one):
     assert not set(both.table["cluster"][:len(one)]) & set(both.table["cluster"][len(one):])
     first, second = both.windows(np.arange(len(one))), both.windows(np.arange(len(one)) + len(one))
     np.testing.assert_array_equal(first.optical, second.optical)
-    with pytest.raises(InputError, match="cannot be pooled"):
-        samples.pooled(one, replace(one, steps=one.steps + 1))
+    for other in (replace(one, steps=one.steps + 1), replace(one, camera=False)):
+        with pytest.raises(InputError, match="cannot be pooled"):
+            samples.pooled(one, other)
+
+
+def test_what_was_not_clear_beside_a_place_is_left_out():
+    "The mean of 3 × 3 pixels is of the clear ones."
+    patches, filled = np.zeros((1, 18, 18, 2), np.float32), np.zeros((1, 18, 18), bool)
+    patches[0, 9, 9], patches[0, 8, 8], filled[0, 8, 8] = 0.8, 5.0, True
+    assert samples.own(patches, filled) == pytest.approx(np.full((1, 2), 0.1))
+    assert samples.own(patches) == pytest.approx(np.full((1, 2), 5.8 / 9))

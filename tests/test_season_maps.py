@@ -77,7 +77,7 @@ def test_a_year_without_scenes_is_missing():
 
 
 def test_cropclock_dates_a_pixel_as_if_it_were_alone():
-    "But for the mean of 3 × 3 pixels, what lies beside a pixel and in how many pieces a tile is worked changes nothing."
+    "But for the mean of 3 × 3 pixels, neither what lies beside a pixel nor how a tile is cut up changes anything."
     block = scenes([100, 140, 180], cloudy=0.3)
     whole = clock()(block)
     same(whole, clock(batch=50)(block))
