@@ -386,6 +386,44 @@ def northward(layer, *, blocks=20, least=30):
     return {"blocks": len(used), "slope": fit.slope, "low": fit.low_slope, "high": fit.high_slope}
 
 
+def displacement(layer, other, *, reach=9, most=30.0, blocks=20, least=30, level=0.95, draws=500, seed=0):
+    """Whether a map of dates shows what lies to the north or south: where it agrees best with another map.
+
+    The misfit of a shift is the mean of |layer − other, shifted − their median difference|, of which no more than
+    ``most`` counts, over pixels that are known at every shift. Blocks of rows are drawn for the interval.
+
+    layer, other  (y, x) days
+    reach         largest shift [pixels]
+    most          [days]
+    blocks        that the rows are put in
+    least         pixels of a block that is used
+    level         of the interval
+    draws         of the blocks
+    returns       {"misfit": Series by the shift to the north [m], "north": the shift with the least of it [m],
+                  positive where the layer shows what lies to the north, "low", "high"}; bounds are NaN with fewer than
+                  five blocks, all is NaN with fewer than two
+    """
+    shift = pd.Index(float(abs(layer["y"][1] - layer["y"][0])) * np.arange(-reach, reach + 1), name="to the north [m]")
+    nothing = {"misfit": pd.Series(np.nan, shift), "north": np.nan, "low": np.nan, "high": np.nan}
+    rows = layer.sizes["y"] - 2 * reach
+    if rows < 2:
+        return nothing
+    other = (other if other["y"][0] > other["y"][-1] else other.isel(y=slice(None, None, -1))).astype(float)
+    mine = layer.sel(y=other["y"]).values[reach:reach + rows]
+    moved = np.stack([other.values[reach - k:reach - k + rows] for k in range(-reach, reach + 1)])
+    apart = np.where(np.isfinite(moved).all(0), mine - moved, np.nan)                   # (shift, y, x)
+    place = np.linspace(0, blocks - 1e-9, rows).astype(int)
+    some = [b for b in range(blocks) if np.isfinite(apart[0][place == b]).sum() >= least]
+    if len(some) < 2:
+        return nothing
+    apart = np.minimum(np.abs(apart - np.nanmedian(apart, axis=(1, 2), keepdims=True)), most)
+    size = np.stack([np.nanmean(apart[:, place == b], axis=(1, 2)) for b in some], 1)   # (shift, block)
+    pick = np.random.default_rng(seed).integers(len(some), size=(draws, len(some)))
+    span = np.quantile(shift[size[:, pick].mean(2).argmin(0)], [(1 - level) / 2, (1 + level) / 2])
+    low, high = span if len(some) >= 5 else (np.nan, np.nan)
+    return {"misfit": pd.Series(size.mean(1), shift), "north": shift[size.mean(1).argmin()], "low": low, "high": high}
+
+
 def days(dates):
     """Dates (year, …) as days after 1 January of the harvest year; negative before it.
 

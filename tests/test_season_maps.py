@@ -172,6 +172,24 @@ def test_a_slope_to_the_north():
     assert np.isnan(season_maps.northward(layer.where(layer["y"] > y[60]))["slope"])
 
 
+@pytest.mark.parametrize("upward", [True, False])
+def test_a_map_that_shows_what_lies_to_the_north_is_found_out(upward):
+    "Moved by four pixels of 10 m and by an offset, with noise: 40 m, whichever way the rows run."
+    rng = np.random.default_rng(0)
+    fields = np.kron(rng.normal(0, 20, (30, 4)), np.ones((9, 10)))  # first row in the north
+    y = 10.0 * np.arange(fields.shape[0])[::-1]
+    map_of = {"y": y, "x": 10.0 * np.arange(fields.shape[1])}
+    other = xr.DataArray(fields, map_of, ("y", "x"))
+    layer = xr.DataArray(np.roll(fields, 4, 0) - 15 + rng.normal(0, 2, fields.shape), map_of, ("y", "x"))
+    if upward:
+        layer, other = layer.isel(y=slice(None, None, -1)), other.isel(y=slice(None, None, -1))
+    found = season_maps.displacement(layer, other)
+    assert found["north"] == found["low"] == found["high"] == found["misfit"].idxmin() == 40
+    assert found["misfit"][40] < 3 < found["misfit"][0] and season_maps.displacement(other, other)["north"] == 0
+    for nothing in (layer * np.nan, layer.isel(y=slice(0, 12))):
+        assert np.isnan(season_maps.displacement(nothing, other.sel(y=nothing["y"]))["north"])
+
+
 def test_only_four_dates_make_a_pixel_whole():
     "One that lacks one of them is not."
     found = xr.Dataset({f"ndvi_{event}": ("x", [1.0, np.nan if event == "eos20" else 2.0]) for event in
