@@ -400,8 +400,7 @@ def displacement(layer, other, *, reach=9, most=30.0, blocks=20, least=30, level
     level         of the interval
     draws         of the blocks
     returns       {"misfit": Series by the shift to the north [m], "north": the shift with the least of it [m],
-                  positive where the layer shows what lies to the north, "low", "high"}; bounds are NaN with fewer than
-                  five blocks, all is NaN with fewer than two
+                  positive where the layer shows what lies to the north, "low", "high"}; NaN with fewer than five blocks
     """
     shift = pd.Index(float(abs(layer["y"][1] - layer["y"][0])) * np.arange(-reach, reach + 1), name="to the north [m]")
     nothing = {"misfit": pd.Series(np.nan, shift), "north": np.nan, "low": np.nan, "high": np.nan}
@@ -414,14 +413,14 @@ def displacement(layer, other, *, reach=9, most=30.0, blocks=20, least=30, level
     apart = np.where(np.isfinite(moved).all(0), mine - moved, np.nan)                   # (shift, y, x)
     place = np.linspace(0, blocks - 1e-9, rows).astype(int)
     some = [b for b in range(blocks) if np.isfinite(apart[0][place == b]).sum() >= least]
-    if len(some) < 2:
+    if len(some) < 5:
         return nothing
     apart = np.minimum(np.abs(apart - np.nanmedian(apart, axis=(1, 2), keepdims=True)), most)
     size = np.stack([np.nanmean(apart[:, place == b], axis=(1, 2)) for b in some], 1)   # (shift, block)
     pick = np.random.default_rng(seed).integers(len(some), size=(draws, len(some)))
     span = np.quantile(shift[size[:, pick].mean(2).argmin(0)], [(1 - level) / 2, (1 + level) / 2])
-    low, high = span if len(some) >= 5 else (np.nan, np.nan)
-    return {"misfit": pd.Series(size.mean(1), shift), "north": shift[size.mean(1).argmin()], "low": low, "high": high}
+    return {"misfit": pd.Series(size.mean(1), shift), "north": shift[size.mean(1).argmin()],
+            **dict(zip(("low", "high"), span))}
 
 
 def days(dates):

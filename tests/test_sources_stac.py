@@ -420,10 +420,17 @@ def api(catalogue):
 
         def do_GET(self):
             home = f"http://127.0.0.1:{self.server.server_port}"
+            if self.path.startswith("/collections"):
+                ids = {i.collection_id for i in items}
+                return self.answer({"links": [], "collections": [
+                    {"type": "Collection", "stac_version": "1.0.0", "id": name, "description": name, "license": "other",
+                     "links": [], "extent": {"spatial": {"bbox": [[-180, -90, 180, 90]]},
+                                             "temporal": {"interval": [[None, None]]}}} for name in sorted(ids)]})
             self.answer({
                 "type": "Catalog", "stac_version": "1.0.0", "id": "service", "description": "service",
                 "conformsTo": [f"https://api.stacspec.org/v1.0.0/{n}" for n in ("core", "item-search", "collections")],
                 "links": [{"rel": "root", "href": home, "type": "application/json"},
+                          {"rel": "data", "href": f"{home}/collections", "type": "application/json"},
                           {"rel": "search", "href": f"{home}/search", "method": "POST",
                            "type": "application/geo+json"}]})
 
@@ -459,6 +466,24 @@ def test_a_search_service(api, catalogue, monkeypatch):
     assert open_stac("earth-search", **wanted).attrs["scenes_used"] == 2
     with pytest.raises(InputError, match="give bbox="):
         open_stac(url, collections="sentinel-2-l2a")
+
+
+def test_a_catalogue_alone_is_an_archive(api, catalogue, served, tmp_path, monkeypatch):
+    "The address of an interface, of a catalog.json, its path, or a public name: one cube, and hashes of their own."
+    from phenolib.archive import open_archive
+
+    monkeypatch.setenv("PHENOLIB_HOME", str(tmp_path / "home"))
+    wanted = dict(bbox=(10.3, 49.6, 10.5, 49.7), dates="2018-06/2022-06", bands=["B04"], resolution=1000)
+    near = open_stac(catalogue, **wanted).load()
+    found = [open_archive(name) for name in (api[0], f"{served}/catalog.json", str(catalogue))]
+    for one in found:
+        xr.testing.assert_equal(open_stac(one.catalogue(), **wanted).load(), near)
+    assert len({one.hash() for one in found}) == 3 and len({one.hash(("cameras",)) for one in found}) == 1
+    assert open_archive("earth-search").catalogue() == "earth-search"
+    with pytest.raises(InputError, match="names no area; give bbox"):
+        found[0].cube()
+    with pytest.raises(InputError, match="a catalogue that it answers as STAC; neither could be fetched"):
+        open_archive(served)
 
 
 def test_a_broken_catalogue(catalogue, tmp_path):

@@ -50,14 +50,17 @@ def open_archive(name):
     """Open an archive.
 
     name     "simulated" (made on first use), "simulated+seed:2+warmer:1.5" for another landscape (see
-             ``archive.simulated``), a folder, the name of a public data set (see ``catalogue``), or a URL at which
-             archive.yml lists the files
+             ``archive.simulated``), a folder, the name of a public data set (see ``catalogue``), a URL at which
+             archive.yml lists the files, or a STAC catalogue alone: its catalog.json on disk, the URL of that or of an
+             interface, or a name such as "earth-search"
     returns  Archive
     raises   InputError if there is no such archive, or nothing in it is recognised
     """
     name = str(name)
     if simulated.named(name):
         return Archive(simulated.folder(name), name=name)
+    if catalogues.alone(name):
+        return Archive(catalogues.described(name))
     if name.startswith(("https://", "http://")):
         return Archive(*_remote(name))
     folder = Path(name).expanduser()
@@ -160,7 +163,9 @@ class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, catalogu
         return path
 
     def hash(self, kinds=None):
-        """One sha256 over the bytes of the files (of some kinds, or all), the tables beside them and the truth."""
+        """One sha256 over the bytes of the files (of some kinds, or all), the tables beside them and the truth; of a
+        catalogue elsewhere over its address."""
+        elsewhere = [self._address] if self._address and (kinds is None or "catalogue" in kinds) else []
         kinds = self.kinds() if kinds is None else {k: self.kinds().get(k, []) for k in kinds}
         paths = {self.label(p): p for files in kinds.values() for p in files}
         places = {_table_of(k) for k in kinds or ["cameras"]}
@@ -180,7 +185,7 @@ class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, catalogu
         if any(old.get(label) != mark for label, mark in new.items()):
             write_json(store, {**old, **new})
         described = {k: vars(self.described[k]) for k in kinds if k in self.described}
-        return digest(described, [[label, mark[2]] for label, mark in new.items()])
+        return digest(described, [[label, mark[2]] for label, mark in new.items()], *elsewhere)
 
     def label(self, path):
         """The path of a file within the archive, as text."""
@@ -452,6 +457,8 @@ def _clusters(places):
 def _remote(url):
     """Fetch the description of an archive at a URL; its files follow when they are needed."""
     base = url.rstrip("/").removesuffix("/archive.yml")
+    if catalogues.answers(base):
+        return catalogues.described(base), "", ""
     root = home() / "downloads" / "archives" / digest(base)[:12]
     for name in ("archive.yml", "sites.csv"):
         (root / name).unlink(missing_ok=True)
@@ -459,6 +466,6 @@ def _remote(url):
             fetch(f"{base}/{name}", root / name)
         except InputError:
             if name == "archive.yml":
-                raise InputError(f"{base}: an archive at a URL needs the file archive.yml there; "
-                                 "it could not be fetched") from None
+                raise InputError(f"{base}: an archive at a URL needs the file archive.yml there, a catalogue that it "
+                                 "answers as STAC; neither could be fetched") from None
     return root, base, ""

@@ -1,10 +1,14 @@
 """The catalogue of Sentinel scenes of an archive, and the areas that its chapters look at."""
 
+import json
+import urllib.request
 from functools import cached_property
+from pathlib import Path
 
 import pandas as pd
 
 from phenolib.errors import InputError, near
+from phenolib.files import digest, home, write_json
 from phenolib.sources import tables
 
 KINDS = ("catalogue",)
@@ -36,6 +40,35 @@ def look(path):
         raise InputError(f"{broken[0]}" + (f"; {len(broken) - 1} more rasters are broken" if broken[1:] else ""))
     moments = [stac_items.moment_of(item) for item in items]
     return min(moments).to_datetime64(), max(moments).to_datetime64()
+
+
+def alone(name):
+    """Whether a name is that of a catalogue of scenes and of nothing else: a public one, or a catalog.json."""
+    from phenolib.sources.stac_items import CATALOGUES
+
+    return name in CATALOGUES or name.endswith("catalog.json") and (
+        name.startswith(("https://", "http://")) or Path(name).expanduser().is_file())
+
+
+def answers(url):
+    """Whether a STAC catalogue or interface stands at a URL."""
+    try:
+        with urllib.request.urlopen(url, timeout=30) as page:
+            return "stac_version" in json.loads(page.read(1_000_000))
+    except (OSError, ValueError, AttributeError, TypeError):
+        return False
+
+
+def described(name):
+    """A folder with the archive.yml of an archive that is a catalogue alone.
+
+    name  as of ``alone``, or a URL that ``answers``
+    """
+    place = name if "://" in name or "." not in name else str(Path(name).expanduser().resolve())
+    root = home() / "catalogues" / digest(place)[:12]
+    root.mkdir(parents=True, exist_ok=True)
+    write_json(root / "archive.yml", {"title": place, "catalogue": {"stac": place}})  # JSON is YAML too
+    return root
 
 
 class Catalogues:
