@@ -114,7 +114,8 @@ def published(pattern):
     r"""Numbers that the studies report, of ``data/published.csv``, whose id matches a pattern.
 
     pattern  regular expression; its named groups become columns
-    returns  DataFrame with these columns, id, quantity, and value as a number, NaN where none is given
+    returns  DataFrame with these columns, id, quantity, value as a number, NaN where none is given, and said, the value
+             or its range as text
     raises   InputError where the library was installed without the file
 
     >>> published(r"deepcrop\.t2\.mead3\.(?P<method>\w+)\.sos20\.mae").set_index("method")["value"].to_dict()
@@ -126,7 +127,9 @@ def published(pattern):
     parts = rows["id"].str.extract(f"^{pattern}$")
     kept = parts.notna().all(axis=1)
     value = pd.to_numeric(rows.loc[kept, "value"], errors="coerce")
-    return parts[kept].assign(id=rows.loc[kept, "id"], quantity=rows.loc[kept, "quantity"], value=value)
+    span = rows["low"].where(rows["low"] != "", "…") + " to " + rows["high"].where(rows["high"] != "", "…")
+    said = rows["value"].where(rows["value"] != "", span)[kept]
+    return parts[kept].assign(id=rows.loc[kept, "id"], quantity=rows.loc[kept, "quantity"], value=value, said=said)
 
 
 def when(samples, days):

@@ -19,6 +19,36 @@ def two(tmp_path_factory):
     return archive.open_archive(folder)
 
 
+def test_windows_without_dask_are_the_same(two):
+    "With tile=0 nothing is read before it is asked for, whatever is asked, and the maps of a tile are the same."
+    import pickle
+
+    import xarray as xr
+
+    lazy, chunked = two.cube("TA1", tile=0), two.cube("TA1", tile=25)
+    assert lazy.optical.chunks == {} and chunked.optical.chunks
+    window = dict(time=[0, 2], y=slice(10, 31), x=slice(3, 4))
+    for far in (lazy, pickle.loads(pickle.dumps(lazy))):
+        xr.testing.assert_identical(far.optical.isel(window).load(), chunked.optical.isel(window).load())
+        xr.testing.assert_identical(far.radar.isel(x=5).load(), chunked.radar.isel(x=5).load())
+
+
+def test_classes_are_read_again_when_the_file_changes(two):
+    "What is remembered of a file holds until it changes."
+    import os
+
+    path = next(two.root.glob("catalogue/sentinel-2*/*TA1*/*scl*.tif"), None) or next(two.root.rglob("*TA1*scl*.tif"))
+    from phenolib.sources import rasters
+
+    source = rasters.Source("one", "scl", str(path), kind="classes")
+    crs, transform, _ = rasters.probe(source)
+    grid, before = rasters.Grid(crs, transform, (20, 20)), rasters._remembered.cache_info().misses
+    first = rasters._classes(source, grid)
+    assert rasters._classes(source, grid) is first and not first.flags.writeable
+    os.utime(path, (1, 1))
+    assert rasters._classes(source, grid) is not first and rasters._remembered.cache_info().misses == before + 2
+
+
 def test_an_area_by_name(two):
     "Both sensors on one grid, clouds taken out, lazily; the crops of each year; the truth of its own parcels alone."
     cube = two.cube("TA2")

@@ -468,6 +468,16 @@ def test_a_search_service(api, catalogue, monkeypatch):
         open_stac(url, collections="sentinel-2-l2a")
 
 
+def test_on_the_grid_of_another_cube(catalogue):
+    "Radar on the grid of the optical scenes, whatever its own; read in windows, it is the same."
+    near = open_stac(catalogue, bbox=(10.3, 49.6, 10.5, 49.7), bands=["B04"], resolution=700)
+    found = open_stac(catalogue, bbox=(10.3, 49.6, 10.5, 49.7), sensors="sentinel-1", like=near)
+    xr.testing.assert_equal(found["x"].drop_vars("spatial_ref"), near["x"].drop_vars("spatial_ref"))
+    assert (found["y"] == near["y"]).all() and found.rio.crs == near.rio.crs and found["vv"].notnull().any()
+    windows = open_stac(catalogue, bbox=(10.3, 49.6, 10.5, 49.7), sensors="sentinel-1", like=near, chunks=False)
+    xr.testing.assert_equal(windows.isel(x=slice(2, 9)).load(), found.isel(x=slice(2, 9)).load())
+
+
 def test_a_catalogue_alone_is_an_archive(api, catalogue, served, tmp_path, monkeypatch):
     "The address of an interface, of a catalog.json, its path, or a public name: one cube, and hashes of their own."
     from phenolib.archive import open_archive

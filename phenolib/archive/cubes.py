@@ -62,7 +62,8 @@ class Cubes:
         area     name of a row of ``areas``, or of a place of ``patch_places``; default the first there is
         bbox     west, south, east, north [degrees] in place of a name, for a catalogue
         years    first and last harvest year; default all that is there
-        tile     pixels a side of a chunk
+        tile     pixels a side of a chunk; 0: no dask, but each window read as it is asked for, the fastest way for
+                 ``maps.map_tiles``
         returns  Cube
         raises   InputError without a catalogue and patches, for an unknown area, and as ``sources.stac.open_stac``
         """
@@ -81,13 +82,12 @@ class Cubes:
     def _of_catalogue(self, area, bbox, dates, tile):
         from phenolib.sources.stac import open_stac
 
-        same = dict(dates=dates, chunks={"time": -1, "y": tile, "x": tile})
+        same = dict(dates=dates, chunks={"time": -1, "y": tile, "x": tile} if tile else False)
         sensors = {"sentinel-2": dict(bands=GREEN, mask=sentinel.LAND), "sentinel-1": dict(bands=("vv", "vh"))}
         if bbox:
             optical = open_stac(self.catalogue(), bbox=bbox, sensors="sentinel-2", **same, **sensors["sentinel-2"])
             radar = open_stac(self.catalogue(), bbox=bbox, sensors="sentinel-1", **same, **sensors["sentinel-1"],
-                              crs=str(optical.rio.crs))
-            radar = radar.reindex(x=optical["x"], y=optical["y"], method="nearest", tolerance=10)
+                              like=optical)
         else:
             optical, radar = (self.scenes(area, sensors=s, **same, **own) for s, own in sensors.items())
         maps = {int(path.stem.rpartition("_")[2]): path for path in self.root.glob(f"crop_maps/{area}_*.tif")}

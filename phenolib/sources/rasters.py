@@ -1,5 +1,6 @@
 """Rasters in files, on disk or behind a URL, as values on a grid: opened, checked, read when they are computed."""
 
+import functools
 import re
 import warnings
 from dataclasses import dataclass, field
@@ -7,6 +8,8 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import numpy as np
+from xarray.backends import BackendArray
+from xarray.core import indexing
 
 from phenolib.errors import InputError
 from phenolib.files import digest
@@ -16,6 +19,7 @@ SCL_MEANINGS = ("no_data saturated dark cloud_shadow vegetation bare_soil water 
                 "cloud_high_probability thin_cirrus snow")
 GDAL = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_HTTP_MAX_RETRY": "3", "GDAL_HTTP_RETRY_DELAY": "1"}
 SKIP = "give missing='skip' to leave the scene out"
+SMALL = 300 * 300  # pixels of a part whose classes are remembered: all bands of a scene ask for the same
 KNOT = 16  # pixels between those that are transformed to another coordinate system
 
 
@@ -194,7 +198,7 @@ class Layers:
             try:
                 values = read_raster(source, part)
                 if classes is not None:
-                    values[~np.isin(read_raster(classes, part), self.keep)] = np.nan
+                    values[~np.isin(_classes(classes, part), self.keep)] = np.nan
             except InputError as error:
                 if self.missing == "raise":
                     raise
@@ -202,6 +206,32 @@ class Layers:
                 continue
             out = np.where(empty, values, out).astype(self.dtype)
         return out
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of a file as it is now: what is remembered of it holds until the file changes."""
+
+    key: tuple
+    source: Source = field(compare=False)
+    grid: Grid = field(compare=False)
+
+
+def _classes(source, grid):
+    """The classes of a small part of a file on disk, read once for the bands that follow each other; else read."""
+    path = Path(source.href)
+    if np.prod(grid.shape) > SMALL or not path.is_file():
+        return read_raster(source, grid)
+    stat = path.stat()
+    key = str(path), stat.st_mtime_ns, stat.st_size, source.number, str(grid.crs), tuple(grid.transform), grid.shape
+    return _remembered(_Part(key, source, grid))
+
+
+@functools.lru_cache(maxsize=700)
+def _remembered(part):
+    values = read_raster(part.source, part.grid)
+    values.flags.writeable = False
+    return values
 
 
 def read_raster(source, grid, *, step=1):
@@ -372,11 +402,14 @@ def lazy(band, steps, grid, *, keep=None, missing="raise", chunks=None):
     grid     Grid
     keep     classes that are kept where a step has scl
     missing  "raise", or "skip": missing pixels and a warning where a file cannot be read
-    chunks   {"time": 1, "y": 1024, "x": 1024}
-    returns  (("time", "y", "x"), dask array, attributes)
+    chunks   {"time": 1, "y": 1024, "x": 1024}; False: no dask, each window is read as it is asked for
+    returns  (("time", "y", "x"), dask array or an array of xarray that reads where it is indexed, attributes)
     """
     import dask.array
 
+    if chunks is False:
+        layers = Layers(steps, grid, "classes" if band == "scl" else "values", keep, missing)
+        return ("time", "y", "x"), indexing.LazilyIndexedArray(Windowed(layers)), described(band)
     sizes = {"time": 1, "y": 1024, "x": 1024, **(chunks or {})}
     if set(sizes) != {"time", "y", "x"}:
         raise InputError(f"chunks names {', '.join(sizes)}; time, y and x are expected")
@@ -385,6 +418,20 @@ def lazy(band, steps, grid, *, keep=None, missing="raise", chunks=None):
     data = dask.array.from_array(layers, chunks=tuple(sizes[d] for d in ("time", "y", "x")), name=name, asarray=False,
                                  meta=np.empty((0, 0, 0), layers.dtype))
     return ("time", "y", "x"), data, described(band)
+
+
+class Windowed(BackendArray):
+    """Layers as xarray reads them: an index stays lazy, and loading reads its window once."""
+
+    def __init__(self, layers):
+        self.layers, self.shape, self.dtype = layers, layers.shape, layers.dtype
+
+    def __getitem__(self, key):
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER,
+                                                  self.layers.__getitem__)
+
+    def __deepcopy__(self, memo):
+        return self  # nothing in it changes
 
 
 def described(band):

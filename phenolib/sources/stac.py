@@ -31,8 +31,8 @@ class NoScenes(InputError):
 
 
 def open_stac(catalog, *, bbox=None, site=None, size=1000.0, dates=None, sensors=("sentinel-2",), collections=None,
-              bands=None, resolution=10.0, crs=None, mask=CLEAR, chunks=None, missing="raise", boa_offset="auto",
-              backscatter="auto", check=True):
+              bands=None, resolution=10.0, crs=None, like=None, mask=CLEAR, chunks=None, missing="raise",
+              boa_offset="auto", backscatter="auto", check=True):
     """Scenes of a catalogue on one grid, read when they are computed.
 
     Scenes of one sensor, orbit and solar day become one step: a pixel is taken from the first scene that has it, the
@@ -51,8 +51,10 @@ def open_stac(catalog, *, bbox=None, site=None, size=1000.0, dates=None, sensors
     bands        `B02` … `B12`, `scl`, `vv`, `vh`; by default the four bands of 10 m, and both polarisations
     resolution   side of a pixel [m, or the unit of crs]
     crs          of the grid, e.g. "EPSG:32632"; by default that of most scenes, Sentinel-2 first
+    like         instead of resolution and crs: a cube of this function, on whose grid the scenes are put
     mask         classes of `scl` that are kept, by default ``CLEAR``; None keeps all
-    chunks       {"time": 1, "y": 1024, "x": 1024}
+    chunks       {"time": 1, "y": 1024, "x": 1024}; False: no dask, each window is read as it is asked for, whatever its
+                 size, which is the fastest way for ``maps.map_tiles``
     missing      "raise", or "skip": a scene that cannot be read is left out and counted; where that shows only while
                  the cube is computed, its pixels are missing and a warning names it
     boa_offset   "auto" (see ``offset_of``), or "apply" or "none" where the catalogue is known to be wrong; for single
@@ -94,7 +96,8 @@ def open_stac(catalog, *, bbox=None, site=None, size=1000.0, dates=None, sensors
         raise problem(f"{_shown(catalog)}: holds no scene of {' or '.join(sensors)} to read in this box and period "
                          f"({found} found, {outside} outside the box, {len(skipped)} skipped); check the longitude "
                          "before the latitude, and the dates")
-    grid = _grid_of(scenes, box, site, size, resolution, crs)
+    grid = _grid_of(scenes, box, site, size, resolution, crs) if like is None else Grid(
+        like.rio.crs, like.rio.transform(), (like.sizes["y"], like.sizes["x"]))
     inside = [scene for scene in scenes if _on_grid(scene, grid)]
     outside, scenes = outside + len(scenes) - len(inside), inside
     if not scenes:

@@ -79,7 +79,7 @@ def main():
     parser.add_argument("--work", type=int, default=24)
     parser.add_argument("--rest", type=float, default=0.0, help="seconds that a tile sleeps instead, with workers")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, help="JSON to write the numbers to")
+    parser.add_argument("--out", type=Path, help="JSON to write the numbers to, as 'workers'")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
@@ -111,7 +111,8 @@ def main():
         found["two_over_one"] = {"start_included": best[1][0] / best[2][0], "busy": best[1][1] / best[2][1]}
     print(json.dumps(found, indent=2))
     if given.out:
-        given.out.write_text(json.dumps(found, indent=2) + "\n")
+        old = json.loads(given.out.read_text()) if given.out.is_file() else {}
+        given.out.write_text(json.dumps({**old, "workers": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,72 +1,107 @@
-"""What a map of dates costs: core time against pixels and years, and what the area of the study would take.
+"""What a map of dates costs: core time and memory against pixels and years, and what the study's area would take.
 
-    python tests/benchmarks/bench_season_maps.py               rows of TA2 of the simulated strips, weights of chance
-    python tests/benchmarks/bench_season_maps.py --rounds 3
+    phenolib simulate --scene TA1 --size 400x1000 --years 2017-2018 --out archives/tenth   a tenth of 4000 × 1000
+    python tests/benchmarks/bench_season_maps.py --archive archives/tenth --area TA1 --out data/map_costs.json
+    python tests/benchmarks/bench_season_maps.py --ways NDVI                               strips of the book's maps
 
-For NDVI by Whittaker, for Deep-CroP (lite) and for CropClock (one member), each with the reading of its scenes, one
-thread. A line is laid through four sizes of one year, and for NDVI through four numbers of years of one size; printed
-are its slope, the largest residual in per cent of the fit, and the core time of 4000 × 1000 pixels and one year by the
-slope. Weights do not matter for the time. Not a test: nothing here is held against a bound.
+For NDVI by Whittaker, for CropClock (one member) and for Deep-CroP (lite), through ``maps.map_tiles`` on one thread:
+the reading of the scenes, the dating and the writing, each size in a process of its own. A line is laid through at
+least four sizes of one year, and for NDVI through four numbers of years of one size; kept are its slope, its start,
+the largest residual as a share of the time, the core time of 4000 × 1000 pixels and one year by the line, and the
+most memory that the process ever held. Networks have weights of chance, which do not matter for the time. Not a
+test: nothing here is held against a bound.
 """
 
 import argparse
-import resource
+import datetime
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
-import torch
-
-import phenolib as ph
-from phenolib import season_maps, splits
-from phenolib.nets.cropclock import CropClock
-from phenolib.nets.deepcrop import DeepCroP
 
 WHOLE = 4000 * 1000
-ROWS = 100, 200, 300, 400
-SPANS = (2017, 2017), (2017, 2018), (2017, 2020), (2017, 2022)
+YEARS = (2017, 2017), (2017, 2018), (2017, 2020), (2017, 2022)  # of TA2 in the archive of maps
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--archive", default="simulated+parts:maps")
-    parser.add_argument("--area", default="TA2")
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--area", default="TA1")
+    parser.add_argument("--year", type=int, default=2018)
+    parser.add_argument("--rows", default="100,200,300,400", help="of the area, from the north")
+    parser.add_argument("--ways", default="NDVI,CropClock,Deep-CroP")
+    parser.add_argument("--tile", type=int, default=200)
+    parser.add_argument("--out", type=Path, help="JSON to write the numbers to")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.one:
+        print(json.dumps(one(**json.loads(given.one))))
+        return
+    rows, found = [int(n) for n in given.rows.split(",")], {}
+    base = {"archive": given.archive, "area": given.area, "tile": given.tile}
+    for way in given.ways.split(","):
+        cost = [alone({**base, "way": way, "rows": n, "first": given.year, "last": given.year}) for n in rows]
+        found[way] = line("pixels", cost, WHOLE)
+        print(way, json.dumps(found[way]), flush=True)
+    cost = [alone({**base, "archive": "simulated+parts:maps", "area": "TA2", "way": "NDVI", "rows": 200, "first": first,
+                   "last": last}) for first, last in YEARS]
+    found["NDVI, years"] = line("years", cost, 10)
+    print(json.dumps(found["NDVI, years"]), flush=True)
+    if given.out:
+        about = {"date": f"{datetime.date.today()}", "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
+        old = json.loads(given.out.read_text()) if given.out.is_file() else {}
+        given.out.write_text(json.dumps({**old, "costs": {**about, "ways": found}}, indent=1) + "\n")
+
+
+def alone(what):
+    "The costs of one map in a process of its own."
+    done = subprocess.run([sys.executable, __file__, "--one", json.dumps(what)], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def one(archive, area, tile, way, rows, first, last):
+    "Pixels, years, core seconds and peak memory of one map."
+    import torch
+
+    import phenolib as ph
+    from phenolib import season_maps, splits
+    from phenolib.nets.cropclock import CropClock
+    from phenolib.nets.deepcrop import DeepCroP
+
     torch.set_num_threads(1)
-    data = ph.open_archive(given.archive)
+    years = tuple(range(first, last + 1))
     scale = {s: splits.Scaler(np.zeros(2), np.ones(2)) for s in ("optical", "sar")}
-    ways = {"NDVI": lambda years: season_maps.Curve(years),
-            "Deep-CroP": lambda years: season_maps.DeepCrop(DeepCroP().eval(), scale, years),
-            "CropClock": lambda years: season_maps.CropClock([CropClock().eval()], [scale], years, np.zeros(4))}
-    for name, way in ways.items():
-        cost = [best(given, data, way, name, (2018, 2018), rows) for rows in ROWS]
-        pixels = [n for n, _ in cost]
-        told(f"{name}, pixels", pixels, [s for _, s in cost], WHOLE, "4000 × 1000 pixels")
-    cost = [best(given, data, ways["NDVI"], "NDVI", span, 200)[1] for span in SPANS]
-    told("NDVI, years", [last - first + 1 for first, last in SPANS], cost, 10, "10 years of 200 rows")
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
-
-
-def best(given, data, way, name, span, rows):
-    """Pixels, and the least core time of several rounds."""
-    seconds = []
-    for _ in range(given.rounds):
+    made = {"NDVI": lambda: season_maps.Curve(years),
+            "CropClock": lambda: season_maps.CropClock([CropClock().eval()], [scale], years, np.zeros(4)),
+            "Deep-CroP": lambda: season_maps.DeepCrop(DeepCroP().eval(), scale, years)}[way]()
+    cube = ph.open_archive(archive).cube(area, years=(first, last), tile=0).top(rows)
+    scenes = {"optical": cube.optical[["B04", "B08"]]} if way == "NDVI" else cube.scenes
+    with tempfile.TemporaryDirectory() as folder:
         begun = time.process_time()
-        cube = data.cube(given.area, years=span, tile=400).top(rows)
-        block = {s: part.compute(scheduler="synchronous") for s, part in cube.scenes.items()
-                 if s == "optical" or name != "NDVI"}
-        way(tuple(range(span[0], span[1] + 1)))(block)
-        seconds.append(time.process_time() - begun)
-    return block["optical"].sizes["y"] * block["optical"].sizes["x"], min(seconds)
+        report = ph.maps.map_tiles(made, scenes, Path(folder, "map.zarr"), tile=tile, threads=1, progress=False,
+                                   overlap=season_maps.CONTEXT if way != "NDVI" else 0)
+        seconds = time.process_time() - begun
+    assert not report.failed
+    peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())  # ru_maxrss begins at the parent's
+    return {"pixels": report.pixels, "years": len(years), "scenes": cube.optical.sizes["time"], "core_s": seconds,
+            "peak_gb": int(peak[1]) / 1e6}
 
 
-def told(name, size, seconds, whole, what):
+def line(by, cost, whole):
+    "The straight line through core seconds against pixels or years, and where it leads."
+    size, seconds = (np.array([row[k] for row in cost], float) for k in (by, "core_s"))
     slope, start = np.polyfit(size, seconds, 1)
-    fit = start + slope * np.array(size)
-    off = np.abs(np.array(seconds) - fit) / fit
-    print(f"{name}: " + ", ".join(f"{n} {s:.1f} s" for n, s in zip(size, seconds))
-          + f"; {1 / slope:,.0f} a second, start {start:.1f} s, residual {100 * off.max():.0f} %; "
-          f"{what}: {(start + slope * whole) / 60:.1f} core-minutes", flush=True)
+    off = np.abs(seconds - start - slope * size) / seconds
+    return {"sizes": cost, f"{by}_per_second": 1 / slope, "start_s": start, "largest_residual_share": float(off.max()),
+            "whole": whole, "whole_core_minutes": (start + slope * whole) / 60}
 
 
 if __name__ == "__main__":
