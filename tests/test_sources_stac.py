@@ -468,6 +468,21 @@ def test_a_search_service(api, catalogue, monkeypatch):
         open_stac(url, collections="sentinel-2-l2a")
 
 
+def test_a_scene_without_a_date_is_named_and_can_be_left_out(catalogue):
+    "An item whose date is missing is one line; without it the others are mapped, every tile."
+    from phenolib.maps import map_tiles
+
+    path = next(p for p in catalogue.parent.glob("sentinel-2-l2a/*/*.json") if "2018" in p.name)
+    change(path, lambda item: item["properties"].update(datetime=None))
+    with pytest.raises(InputError, match="20180605.*has no datetime; add one"):
+        open_stac(catalogue, bands=["B04"])
+    cube = open_stac(catalogue, bands=["B04"], missing="skip")
+    assert cube.attrs["scenes_skipped"] == 1 and "20180605" in cube.attrs["skipped"] and cube.sizes["time"] == 1
+    report = map_tiles(lambda block: block[["B04"]].max("time"), cube, catalogue.parent / "map.zarr",
+                       tile=max(cube.sizes["x"] // 2, 1), threads=1, progress=False)
+    assert not report.failed and report.done == report.tiles
+
+
 def test_on_the_grid_of_another_cube(catalogue):
     "Radar on the grid of the optical scenes, whatever its own; read in windows, it is the same."
     near = open_stac(catalogue, bbox=(10.3, 49.6, 10.5, 49.7), bands=["B04"], resolution=700)
