@@ -1,5 +1,6 @@
 """The items of a STAC catalogue: which there are, and how the numbers of their assets are coded."""
 
+import json
 import os
 import re
 from dataclasses import dataclass
@@ -102,8 +103,21 @@ def _resolved(link, missing, skipped):
         return link.resolve_stac_object().target
     except Exception as error:
         href = bare(link.get_absolute_href() or str(link.target))
-        skip(missing, skipped, href, InputError(f"{href}: the catalogue links to it, but it cannot be read "
-                                                f"({why(error)}); download it again, or {SKIP}"))
+        if _undated(href):
+            said = f"{href}: has no datetime; add one to the item, or {SKIP}"
+        else:
+            said = (f"{href}: the catalogue links to it, but it cannot be read ({why(error)}); download it again, or "
+                    f"{SKIP}")
+        skip(missing, skipped, href, InputError(said))
+
+
+def _undated(href):
+    """Whether a file on disk is an item that lacks nothing but its date."""
+    try:
+        item = json.loads(Path(href).read_text(encoding="utf-8"))
+        return item["type"] == "Feature" and not item["properties"].get("datetime")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def _searched(url, collections, box, start, end):
