@@ -477,6 +477,21 @@ def _source(function):
     return digest(getattr(function, "__qualname__", type(function).__qualname__), text, given)[:16]
 
 
+# ---- reading
+
+def open_map(path):
+    """The layers of a map, read where they are indexed, without dask.
+
+    Dates are decoded in the thread that asks. In several at a time, as dask would, warnings that xarray silences
+    where a date is missing get through, for Python keeps its filters once for all threads.
+
+    path     the Zarr
+    returns  Dataset
+    raises   FileNotFoundError as ``xr.open_zarr``
+    """
+    return xr.open_zarr(path, chunks=None, decode_coords="all")
+
+
 # ---- GeoTIFF
 
 def to_cog(path, folder, *, layers=None, colours=None):
@@ -497,7 +512,7 @@ def to_cog(path, folder, *, layers=None, colours=None):
     import rioxarray  # noqa: F401  gives datasets their .rio
 
     raw = xr.open_zarr(path, chunks=None, mask_and_scale=False, decode_times=False, decode_coords="all")
-    read = xr.open_zarr(path, chunks=None, decode_coords="all")
+    read = open_map(path)
     known, colours, written = [n for n, v in raw.data_vars.items() if {"y", "x"} <= set(v.dims)], colours or {}, []
     for name in [*(layers or ()), *colours]:
         if name not in known:

@@ -20,7 +20,7 @@ from conftest import wait_for
 
 from phenolib import maps  # what is heavy is imported where it is used: killed processes import this file too
 from phenolib.errors import InputError
-from phenolib.maps import map_tiles, to_cog
+from phenolib.maps import map_tiles, open_map, to_cog
 
 KILLED = """
 import sys, time
@@ -139,6 +139,21 @@ def season_layers(block, smoother):
 
     ndvi = (block.B08 - block.B04) / (block.B08 + block.B04)
     return seasons(ndvi.assign_attrs(units="1"), method=smoother, thresholds=(0.5,), per_year=1)
+
+
+def test_a_map_is_opened_without_dask(tmp_path):
+    "Layers are read where they are indexed, in the thread that asks, and missing dates are decoded without a word."
+    def dates(block):
+        values = np.full((block.sizes["y"], block.sizes["x"]), "2018-05-01", "datetime64[ns]")
+        values[0] = "NaT"
+        return xr.Dataset({"sos50": (("y", "x"), values)})
+
+    report = map_tiles(dates, scene(), tmp_path / "map.zarr", tile=8)
+    made = open_map(report.path)
+    assert made["sos50"].chunks is None and made["sos50"].dtype.kind == "M"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert made["sos50"].isel(y=0).isnull().all() and made["sos50"].isel(y=1).notnull().all()
 
 
 def test_context_around_a_tile(tmp_path):

@@ -115,6 +115,14 @@ def test_series_are_cells_of_30_metres(one):
     assert (louder.sar == series.sar)[0, :, 1:].all()
 
 
+def test_the_network_knows_where_the_cells_lie():
+    "Its cells in metres are the cells of the samples, with the camera in the middle of its pixel of 10 m."
+    from phenolib.nets import cropclock
+
+    assert cropclock.CELL == 10 * samples.CELL and cropclock.CELLS == samples.SIZE // samples.CELL
+    assert cropclock.SITE == 10 * (samples.SITE + 0.5)
+
+
 def test_in_view_is_what_the_weights_look_at(one):
     "With all weight on one cell the baselines read that cell; a wrong number of weights is told."
     weights = np.zeros(36)
