@@ -8,7 +8,7 @@ import pytest
 
 from phenolib import archive, metrics, phenology, simulate
 from phenolib.errors import InputError
-from phenolib.simulate import catalogue, config, flux_sites
+from phenolib.simulate import catalogue, config, flux_sites, plots
 from phenolib.sources import site_series
 
 
@@ -160,9 +160,11 @@ def test_both_parts_stand_in_one_archive(tmp_path):
 def test_all_parts_at_once(tmp_path, monkeypatch):
     "Every part is made with the years asked for; nothing else is left."
     monkeypatch.setattr(catalogue, "AREAS", dict([*catalogue.AREAS.items()][:1]))
+    monkeypatch.setattr(plots, "TUBES", plots.TUBES[:1])
     simulate.make_all(tmp_path / "all", config.make(seed=5, sites=2, squares=1, years=(2018, 2018)))
     found = archive.Archive(tmp_path / "all")
     assert {k: len(v) for k, v in found.kinds().items()} == {
-        "cameras": 2, "site_indices": 10, "site_gpp": 5, "patches": 15, "soil": 2, "catalogue": 1}
+        "cameras": 2, "site_indices": 10, "site_gpp": 5, "patches": 15, "soil": 2, "catalogue": 1,
+        "plots": 1, "root_images": 6 * 192}  # the plots keep their years
     assert found.reference("site_gpp").events["season"].unique().tolist() == [2018]
     assert [p.name for p in tmp_path.iterdir()] == ["all"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenolib.archive import catalogues, cubes, flux_sites, patches, simulated, stations
+from phenolib.archive import catalogues, cubes, flux_sites, patches, plots, roots, simulated, stations
 from phenolib.archive.downloads import MANIFEST, catalogue, fetch, get
 from phenolib.errors import InputError, near
 from phenolib.files import digest, home, inside, sha256, write_json
@@ -22,12 +22,14 @@ PATTERNS = {  # for each kind: the first pattern that any file matches is taken
     **flux_sites.PATTERNS,
     **patches.PATTERNS,
     **stations.PATTERNS,
+    **roots.PATTERNS,
+    **plots.PATTERNS,
     **catalogues.PATTERNS,
 }
 READERS = {"cameras": "phenocam", "transitions": "phenocam", **flux_sites.READERS, **patches.READERS,
-           **stations.READERS, **catalogues.READERS}
-OPTIONS = {"cameras": ("columns",), "transitions": (), **dict.fromkeys((*flux_sites.KINDS, *patches.KINDS), ()),
-           "soil": ("depths",), "catalogue": ("stac",)}
+           **stations.READERS, **roots.READERS, **plots.READERS, **catalogues.READERS}
+OPTIONS = {"cameras": ("columns",), "transitions": (), "soil": ("depths",), "catalogue": ("stac",),
+           **dict.fromkeys((*flux_sites.KINDS, *patches.KINDS, *roots.KINDS, *plots.KINDS), ())}
 ABOUT = ("title", "licence", "citation", "note")  # keys of archive.yml that are not kinds
 SITE_COLUMNS = ("site", "lon", "lat", "cluster", "crop", "split")
 # the five cameras that Zhao et al. (2022), doi:10.1016/j.rse.2022.113046, hold out for test
@@ -102,7 +104,8 @@ class Kind:
     licence: str = ""
 
 
-class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, catalogues.Catalogues, cubes.Cubes):
+class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, roots.Roots, plots.Plots,
+              catalogues.Catalogues, cubes.Cubes):
     """Source files in a folder, described by archive.yml and sites.csv or recognised by their names.
 
     name     title of the archive, or the last part of its folder's path
@@ -170,6 +173,8 @@ class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, catalogu
         paths = {self.label(p): p for files in kinds.values() for p in files}
         places = {_table_of(k) for k in kinds or ["cameras"]}
         beside = {p.with_name(name) for p in kinds.get("soil", []) for name in stations.BESIDE}
+        beside |= {p.with_name(name) for p in kinds.get("plots", []) for name in plots.BESIDE}
+        beside |= roots.beside(kinds.get("root_images", []))
         scenes = {p for c in kinds.get("catalogue", []) for p in c.parent.rglob("*")}
         truth = {p for k in kinds for p in (self.root / "truth").glob(f"{k}*")}
         for path in (*(self.root / name for name in places), *truth, *beside, *scenes):
@@ -361,7 +366,7 @@ class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, catalogu
 def _table_of(kind):
     """The table of places that belongs to a kind."""
     return (flux_sites.TABLE if kind in flux_sites.KINDS else catalogues.TABLE if kind in catalogues.KINDS else
-            "sites.csv")
+            roots.TABLE if kind in roots.KINDS else "sites.csv")
 
 
 def _first_match(root, kind, patterns):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from phenolib.archive import Archive, catalogues, flux_sites, patches, stations
+from phenolib.archive import Archive, catalogues, flux_sites, patches, plots, roots, stations
 from phenolib.errors import InputError
 from phenolib.files import checkout
 from phenolib.sources import phenocam
@@ -78,7 +78,7 @@ def check(folder):
             problem = f"archive.yml: no file matches '{described.path}' of '{kind}'"
             problems.append(Finding(kind, "archive.yml", problem))
     for table, name in (("sites", "sites.csv"), ("flux_sites", flux_sites.TABLE), ("areas", catalogues.TABLE),
-                        ("soil_stations", stations.PROFILES)):
+                        ("soil_stations", stations.PROFILES), ("root_images", roots.TABLE)):
         try:
             getattr(archive, table)  # reads the table, and the header or the name of every file
         except InputError as error:  # a file that cannot be read is a finding of its own
@@ -116,6 +116,16 @@ def _kind(archive, kind, paths):
             elif kind in stations.KINDS:
                 names, first, last, remarks = stations.look(path, archive._options(kind))
                 sites |= set(names)
+                dates += [first, last]
+                odd += remarks
+            elif kind in roots.KINDS:
+                names, first, last, remarks = roots.look(kind, path, archive._root_masks)
+                sites |= names
+                dates += [first, last]
+                odd += remarks
+            elif kind in plots.KINDS:
+                names, first, last, remarks = plots.look(path)
+                sites |= names
                 dates += [first, last]
                 odd += remarks
             elif kind in catalogues.KINDS:

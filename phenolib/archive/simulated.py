@@ -29,22 +29,24 @@ def folder(name):
     """
     from phenolib import simulate
 
-    names, config = asked(name)
+    names, config, own = asked(name)
+    plain = [] if config == simulate.DEFAULT else [repr(config)]
 
     def part(one):
-        own = {"seed": SEED} if config == simulate.DEFAULT else {"config": config}
-        key = digest(one, simulate.version(one), *([] if config == simulate.DEFAULT else [repr(config)]))[:12]
+        given = {"seed": SEED} if config == simulate.DEFAULT else {"config": config}
+        mine = {key: value for key, value in own.items() if key in simulate.own_values([one])}
+        key = digest(one, simulate.version(one), *plain, *([mine] if mine else []))[:12]
         return made(home() / "archives" / "parts" / f"{one}-{config.seed}-{key}",
-                    lambda path: simulate.make(one, path, **own))
+                    lambda path: simulate.make(one, path, **given, **mine))
 
-    key = digest({one: simulate.version(one) for one in names},
-                 *([] if config == simulate.DEFAULT else [repr(config)]))[:12]
+    key = digest({one: simulate.version(one) for one in names}, *plain, *([own] if own else []))[:12]
     return made(home() / "archives" / f"{NAME}-{config.seed}-{key}",
                 lambda path: simulate.join([part(one) for one in names], path))
 
 
 def asked(name):
-    """Parts and configuration that a name asks for: list of str and ``simulate.config.Config``."""
+    """Parts and configuration that a name asks for, and the values of parts of their own, such as the growth of roots:
+    list of str, ``simulate.config.Config`` and dict."""
     from phenolib import simulate
 
     pairs = [value.partition(":") for value in name.split("+")[1:]]
@@ -57,11 +59,16 @@ def asked(name):
     for one in parts:
         if one not in simulate.parts(every=True):
             raise InputError(f"archive '{name}': '{one}' is no part of it{near(one, simulate.parts(every=True))}")
+    values = {key: number(text) for key, text in given.items()}
+    own = {key: values.pop(key) for key in list(values) if key in simulate.own_values(parts)}
     try:
-        config = simulate.configure(**{"seed": SEED, **{key: number(text) for key, text in given.items()}})
+        config = simulate.configure(**{"seed": SEED, **values})
+        for part in parts:
+            mine = {key: value for key, value in own.items() if key in simulate.own_values([part])}
+            simulate.settings(part, mine) if mine else None
     except InputError as error:
         raise InputError(f"archive '{name}': {error}") from None
-    return [one for one in simulate.parts(every=True) if one in parts], config
+    return [one for one in simulate.parts(every=True) if one in parts], config, own
 
 
 def number(text):

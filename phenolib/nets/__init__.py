@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-MODULES = ("blocks", "cropclock", "deepcrop")
+MODULES = ("blocks", "cropclock", "deepcrop", "leaf", "unet")
 
 
 def __getattr__(name):

@@ -68,8 +68,11 @@ def keep(job, target, lock):
     if job.set == "real":
         own = {name for name, row in entry["results"].items() if row.get("simulated")}  # by the chapter, never real
         entry |= {part: {k: v for k, v in entry[part].items() if k not in own} for part in ("results", "checks")}
-        entry["archive"]["name"] = notebooks.read_set("real")[job.chapter].get("title") or entry["archive"]["name"]
-        pictures.keep(job.out / "notebook.ipynb", notebooks.project() / "book" / "_static" / "real", job.chapter)
+        asked = notebooks.read_set("real")[job.chapter]
+        entry["archive"]["name"] = asked.get("title") or entry["archive"]["name"]
+        if asked.get("pictures", True):  # files without a licence give numbers alone
+            folder = notebooks.project() / "book" / "_static" / "real"
+            pictures.keep(job.out / "notebook.ipynb", folder, job.chapter)
     with lock:
         content = {"schema": 1, "chapters": {}}
         if target.is_file():

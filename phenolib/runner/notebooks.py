@@ -9,7 +9,8 @@ from pathlib import Path
 from phenolib import files
 from phenolib.errors import InputError, near
 
-KEYS = ("parameters", "checks", "archive", "title", "licence")  # of a chapter in a set; the last three for real files
+KEYS = ("parameters", "checks", "archive", "title", "licence", "pictures")  # of a chapter in a set; the last four for
+# real files
 TYPES = {"bool": bool, "int": int, "float": float, "str": str}
 
 
@@ -179,7 +180,8 @@ def _entry(chapter, entry, source):
         if not isinstance(bound, dict) or not bound or set(bound) - {"at_most", "at_least"}:
             raise InputError(f"{source}: {chapter}: check '{name}' needs at_most or at_least")
     values = checked(chapter, entry.get("parameters") or {}, source=source)
-    real = {"archive": entry.get("archive", "."), "title": entry.get("title", ""), "licence": entry.get("licence", "")}
+    real = {"archive": entry.get("archive", "."), "title": entry.get("title", ""), "licence": entry.get("licence", ""),
+            "pictures": bool(entry.get("pictures", True))}
     return {"parameters": values, "checks": bounds} | real
 
 

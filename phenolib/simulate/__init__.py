@@ -7,6 +7,7 @@ part or a site never changes what was made before.
 import os
 import shutil
 import tempfile
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 
@@ -16,12 +17,14 @@ from phenolib.simulate.config import DEFAULT
 from phenolib.simulate.config import make as configure
 
 PARTS = {name: f"phenolib.simulate.{name}" for name in (
-    "cameras", "flux_sites", "patches", "stations", "catalogue", "maps")}
-ALONE = ("maps",)  # parts that no archive has unless it asks for them: they hold what another part holds too
+    "cameras", "flux_sites", "patches", "stations", "catalogue", "roots", "plots", "maps", "areas")}
+ALONE = ("plots", "maps", "areas")  # parts that an archive has only if it asks: they hold what another part holds too
 LAND = ("agreement.py", *(f"simulate/{name}.py" for name in (
     "calendar", "config", "landscape", "weather", "land", "ground", "crops", "crop_tables", "true_dates")))
 VIEW = (*(f"simulate/{name}.py" for name in ("patches", "optics", "radar", "clouds", "orbits")), "simulate/prosail.nc",
         "sources/sentinel.py")
+PLOTS = (*LAND, *(f"simulate/{name}.py" for name in ("optics", "clouds", "orbits", "profile", "plot_growth", "plots")),
+         "simulate/prosail.nc", "sources/plot_tables.py", "sources/tables.py")
 SOURCES = {  # the modules that decide on the bytes of a part; this one only hands on
     "cameras": (*LAND, "simulate/cameras.py", "simulate/camera_view.py", "sources/phenocam.py", "curves/__init__.py",
                 "curves/engine.py", "curves/local.py", "curves/whittaker.py", "curves/functions.py"),
@@ -31,8 +34,14 @@ SOURCES = {  # the modules that decide on the bytes of a part; this one only han
     "catalogue": (*LAND, *VIEW, "simulate/parcels.py", "simulate/scenes.py", "simulate/catalogue.py",
                   "sources/stac_catalog.py"),
     "maps": (*LAND, *VIEW, "simulate/parcels.py", "simulate/scenes.py", "simulate/maps.py", "sources/stac_catalog.py"),
-    "stations": (*LAND, *VIEW, "simulate/stations.py", "sources/soil_stations.py"),
+    "areas": (*LAND, *VIEW, "simulate/parcels.py", "simulate/scenes.py", "simulate/maps.py", "simulate/areas.py",
+              "sources/stac_catalog.py"),
+    "stations": (*LAND, *VIEW, "simulate/stations.py", "sources/soil_stations.py", "sources/tables.py"),
+    "plots": PLOTS,
+    "roots": (*PLOTS, "simulate/roots.py", "simulate/rhizotron.py", "sources/minirhizotron.py"),
 }
+SHARED = ("warmer", "rain")  # of ``Settings``, that the configuration gives
+OWN = {name: "phenolib.simulate.plot_growth" for name in ("plots", "roots")}  # where the ``Settings`` of a part are
 
 
 def parts(every=False):
@@ -53,10 +62,25 @@ def make(part, folder, *, config=None, **changes):
     if part not in PARTS:
         raise InputError(f"archive part '{part}' is not known; there are {', '.join(PARTS)}")
     module = import_module(PARTS[part])
-    if part == "flux_sites":
+    names = own_values([part])
+    own = {name: changes.pop(name) for name in list(changes) if name in names}
+    if own:
+        module.make(Path(folder), config=config or configure(**changes), settings=settings(part, own))
+    elif part == "flux_sites":
         module.make(Path(folder), **{"seed": config.seed if config else DEFAULT.seed, **changes})
     else:
         module.make(Path(folder), config=config or configure(**changes))
+
+
+def own_values(names):
+    """Names of the values that parts take beside those of the configuration. returns set of str"""
+    return {field.name for part in names if part in OWN for field in fields(import_module(OWN[part]).Settings)
+            if field.name not in SHARED}
+
+
+def settings(part, values):
+    """The ``Settings`` of a part with some values changed. raises InputError for a value out of range"""
+    return import_module(OWN[part]).Settings(**values)
 
 
 def make_all(folder, config=DEFAULT):

@@ -2,8 +2,8 @@
 
 from importlib import import_module
 
-MODULES = ("earth_engine", "phenocam", "rasters", "sentinel", "site_series", "soil_stations", "stac", "stac_catalog",
-           "stac_patches", "timesat")
+MODULES = ("earth_engine", "minirhizotron", "phenocam", "plot_tables", "rasters", "rsml", "sentinel", "site_series",
+           "soil_stations", "stac", "stac_catalog", "stac_patches", "timesat")
 
 
 def __getattr__(name):

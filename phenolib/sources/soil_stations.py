@@ -9,7 +9,6 @@ dS m⁻¹), empty or `NA` where missing. Such a file does not tell how deep its 
 
 import gzip
 import re
-import tempfile
 import zlib
 from pathlib import Path
 
@@ -44,7 +43,7 @@ def read(path, *, depths=None):
              water in per cent, values out of range, or depths that do not fit the ports
     """
     path = Path(path)
-    table = _table(path)
+    table = tables.read(path)
     ports = _ports(path, table.columns)
     depths, told = _depths(path, ports, depths)
     station, day = table["SOURCEID"].str.strip(), tables.dates(path, table["Date"])
@@ -111,20 +110,6 @@ def write(dataset, path):
     text = table.to_csv(index=False, lineterminator="\n").encode()
     with atomic(path) as part:
         part.write_bytes(gzip.compress(text, 6, mtime=0) if path.suffix == ".gz" else text)
-
-
-def _table(path):
-    """The table of text of a file that may be compressed; see ``tables.read``."""
-    if path.suffix != ".gz" or not path.is_file():
-        return tables.read(path)
-    try:
-        text = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path.name}: cannot be unpacked ({error}); download it again") from None
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / path.name
-        plain.write_bytes(text)
-        return tables.read(plain)
 
 
 def _ports(path, columns):

@@ -1,7 +1,9 @@
 """Plain comma-separated tables: read whole or refused with the line that is wrong."""
 
 import csv
+import gzip
 import re
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +21,10 @@ FLUX_CODE = re.compile(r"(?<![A-Za-z0-9\-])(?P<site>[A-Z]{2}-[A-Za-z0-9]{3})(?![
 def read(path):
     """A table as text, one row per line of the file.
 
-    path     a file of values between commas, the first line the names of the columns
+    path     a file of values between commas, the first line the names of the columns; compressed if named *.gz
     returns  DataFrame of str, its index the number of the line in the file (the first row is line 2)
-    raises   InputError if there is no such file, it is not text, it holds no rows, a line has another number of
-             fields than the first, or a column is there twice
+    raises   InputError if there is no such file, it is not text or cannot be unpacked, it holds no rows, a line has
+             another number of fields than the first, or a column is there twice
     """
     path = Path(path)
     if path.is_dir():
@@ -30,8 +32,14 @@ def read(path):
     if not path.is_file():
         beside = [p.name for p in path.parent.glob("*.csv")] if path.parent.is_dir() else []
         raise InputError(f"{path.name}: there is no such file{near(path.name, beside)}")
+    text = path.read_bytes()
+    if path.suffix == ".gz":
+        try:
+            text = gzip.decompress(text)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(f"{path.name}: cannot be unpacked ({error}); download it again") from None
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = text.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
