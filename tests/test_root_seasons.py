@@ -68,7 +68,7 @@ def test_tubes_are_pooled_by_their_mean():
 def test_days_between_roots_and_leaves():
     "Roots ten days after the leaves are +10; the end of net growth is held against the end of the leaves."
     about = pd.DataFrame({"plot": ["p"], "season": [2018], "crop": ["corn"], "treatment": ["rainfed"]})
-    leaf = root_seasons.table({("p", 2018): season()}, about)
+    leaf = root_seasons.table({("p", 2018): season()}, about, base=0.1)
     root = root_seasons.table({("p", 2018): season(130, 235)}, about)
     found = root_seasons.apart(root, leaf).set_index("event")["days"]
     assert abs(found["sos50"] - 10) <= 2 and abs(found["eos50"] - 15) <= 2

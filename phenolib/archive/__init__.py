@@ -140,6 +140,7 @@ class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, roots.Ro
             found = {name: self._files(name, kind) for name, kind in self.described.items()}
         else:
             found = {name: _first_match(self.root, name, patterns) for name, patterns in PATTERNS.items()}
+            found["root_images"] = roots.whole_folders(found["root_images"])
         return {name: paths for name, paths in found.items() if paths}
 
     def _files(self, name, kind):

@@ -46,6 +46,11 @@ def remarks(path, tracing):
     return [f"{path.name}: the root '{short.iloc[0]}' has one point and no length"] if len(short) else []
 
 
+def whole_folders(images):
+    """All images of the folders of some, sorted, so that one with a wrong name is told of and not left out."""
+    return sorted(path for place in {path.parent for path in images} for path in minirhizotron.pictures(place))
+
+
 def beside(images):
     """The masks and the tables of tubes that belong to images: set of Path."""
     found = set()

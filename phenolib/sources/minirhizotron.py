@@ -61,7 +61,7 @@ def folder(path, images=None):
         beside = [p.name for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
         raise InputError(f"{path.name}: there is no such folder{near(path.name, beside)}")
     place = images[0].parent if images else path / "images" if (path / "images").is_dir() else path
-    every = _images(place)
+    every = pictures(place)
     images = images or every
     if not images:
         raise InputError(f"{path.name}: holds no images; JPEG, PNG or TIFF files are expected in it or in its images/")
@@ -90,7 +90,7 @@ def folder(path, images=None):
 def masks(place):
     """The masks of the images in a folder, sorted: those in masks/ beside images/, or within the folder."""
     painted = _beside(Path(place)) / "masks"
-    return _images(painted) if painted.is_dir() else []
+    return pictures(painted) if painted.is_dir() else []
 
 
 def tubes_of(place):
@@ -274,7 +274,8 @@ def _beside(place):
     return place.parent if place.name.lower() == "images" else place
 
 
-def _images(place):
+def pictures(place):
+    """The images that lie in a folder, by their endings, sorted; what is hidden is left out."""
     return sorted(p for p in place.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
 
 
