@@ -47,6 +47,7 @@ class Growth:
     warmth: float = 1.0  # a: 0 is a landscape in which soil temperature does nothing to roots
     moist: float = 1.0  # b: 0 is one in which soil moisture does nothing to them
     drink: float = 0.0  # share of the water that is taken where roots are; the rest by depth alone
+    thirst: float = 0.0  # exponent by which more roots than usual take more water
 
 
 GROWTHS = {  # in dry soil roots start and end about -3 and +25 days from the leaves, 0 and 0, -8 and +10: that is what
@@ -58,6 +59,8 @@ GROWTHS = {  # in dry soil roots start and end about -3 and +25 days from the le
     "early": Growth(rise=(0.435, 0.891), front=0.030, cold=(4.5, -6.0), loss=0.0022, dry=0.71, starved=22.7,
                     stop=1.282, moist=0.745),
 }
+GROWTHS["unwarmed"] = replace(GROWTHS["lasting"], warmth=0.0)  # the temperature of the soil does nothing to roots
+GROWTHS["thirsty"] = replace(GROWTHS["lasting"], moist=0.0, drink=1.0, thirst=1.0)  # roots dry the soil, not it them
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,7 @@ class Plots:
                  "frost", "basal", "root_depth", "root_most", "root_low", "root_best", "root_high")
         every = {name: np.zeros((len(plots), size + 1)) for name in (*names, "winter", "ready", "wait", "vigour")}
         every["ready"][:, -1] = np.inf
+        every["usual"] = np.ones((len(plots), size + 1))
         for name in ("root_low", "root_best", "root_high", "brown"):
             every[name][:, -1] = getattr(crop_tables.CROPS["corn"], name)
         for i, row in enumerate(plots.itertuples()):
@@ -178,6 +182,7 @@ class Plots:
                 for name in ("half", "flower", "sen"):
                     every[name][i, k] *= factor * (1 + 0.02 * own[0])
                 every["rate"][i, k] *= self.rates.leaf / factor
+                every["usual"][i, k] = (facts.root_most * np.exp(-2 * DEPTHS / facts.root_depth)).sum()
                 every["vigour"][i, k] = np.clip(1 + 0.08 * common[0] + 0.06 * own[1], 0.6, 1.4)
                 every["root_most"][i, k] *= np.exp(0.12 * common[1] + 0.10 * own[2])
                 winter = facts.kind == "winter"
@@ -215,7 +220,7 @@ class Plots:
         self.theta, self.pond, self.snow, flow = profile.step(
             self.theta, self.pond, self.snow, soil, water=water, temperature=sky["t_mean"],
             evaporation=1.1 * sky["et0"] * np.exp(-0.5 * total),
-            transpiration=now["basal"] * sky["et0"] * (1 - np.exp(-0.6 * green)) * k,
+            transpiration=now["basal"] * sky["et0"] * (1 - np.exp(-0.6 * green)) * k * self.thirst(),
             uptake=asked / np.maximum(asked.sum(0), 1e-9))
         et = flow["evaporation"] + flow["transpiration"]
         error = np.abs(profile.stored(self.theta, self.pond, self.snow) - before - water + et + flow["runoff"]
@@ -230,6 +235,10 @@ class Plots:
                     root_length=self.roots.copy(), made=made, lost=lost,
                     tension=self.read_soil @ land.tension(self.theta, soil), theta=self.read_soil @ self.theta,
                     soil_temperature=self.read_heat @ self.heat, error=error)
+
+    def thirst(self):
+        """What roots of another length than usual multiply transpiration by, (plot,); 1 where they have no say."""
+        return np.clip(2 * self.roots.sum(0) / self.now["usual"], 0.25, 2.5) ** self.rates.thirst
 
     def develop(self, t, year_day, sky, k, moist):
         """Emergence, leaves and age, as in ``crops``; drought hastens the browning."""
