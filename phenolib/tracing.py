@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pandas as pd
 
 from phenolib import metrics, roots, splits, training
 from phenolib.errors import InputError
-from phenolib.files import digest
+from phenolib.files import digest, home, lock, write_text
 from phenolib.sources import minirhizotron
 
 TRAITS = "length_mm", "rld_cm_cm3", "branching_cm"  # what the head says, in the order of ``nets.unet.TRAITS``
@@ -338,6 +340,37 @@ def measure(model, table, *, turns=1):
         rows.append({name: getattr(of, name) for name in TRAITS})
     found = table.drop(columns="mask", errors="ignore").assign(season=_column(table, "date").dt.year)
     return found.join(pd.DataFrame(rows, index=table.index, columns=list(TRAITS)))
+
+
+def measured(fitted, table, *, archive, turns=1):
+    """As ``measure``, by a network of ``fit``, once for an archive: chapters that build on the same images share it.
+
+    The traits lie in ``PHENOLIB_HOME/cache/traits``. The key covers the network, the source that traces and measures,
+    the archive and the names of the images.
+
+    fitted   ``training.Fitted`` of ``fit``
+    table    as ``measure``
+    archive  content hash of the images
+    turns    as ``whole``
+    returns  as ``measure``
+    raises   as ``measure``, and InputError for a cache that cannot be read
+    """
+    from phenolib.nets import unet
+
+    names = [Path(image).name for image in table["image"]]
+    key = digest(fitted.key, archive, names, turns, training.sources(sys.modules[__name__], roots, unet),
+                 *(version(name) for name in ("scikit-image", "skan", "torch")))
+    path = home() / "cache" / "traits" / f"{key[:16]}.csv"
+    with lock(path.with_suffix(".lock")):
+        if not path.is_file():
+            write_text(path, measure(fitted.model, table, turns=turns)[list(TRAITS)].to_csv(index=False))
+        try:
+            kept = pd.read_csv(path)[list(TRAITS)].set_axis(table.index)
+        except (ValueError, KeyError) as problem:
+            raise InputError(f"{path}: these traits cannot be read; delete the file and they are measured again") \
+                from problem
+    seasons = _column(table, "date").dt.year
+    return table.drop(columns="mask", errors="ignore").assign(season=seasons).join(kept)
 
 
 def score(model, table, *, threshold=None, turns=1, tolerance=2):

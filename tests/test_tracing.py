@@ -115,6 +115,21 @@ def test_traits_of_the_mask_are_near(table, split, found):
     assert tracing.trait_errors(scores, "head")["length_mm"]["r2"]["n"] == len(table)
 
 
+def test_traits_are_measured_once(table, found, monkeypatch):
+    "The second time they come from the cache, the same to the last digit; another archive is another cache."
+    some = table.iloc[3:6]
+    first = tracing.measured(found, some, archive="a")
+    pd.testing.assert_frame_equal(first, tracing.measure(found.model, some))
+    monkeypatch.setattr(tracing, "measure", lambda *a, **k: pytest.fail("measured again"))
+    pd.testing.assert_frame_equal(tracing.measured(found, some, archive="a"), first)
+    with pytest.raises(pytest.fail.Exception):
+        tracing.measured(found, some, archive="b")
+    for path in (tracing.home() / "cache" / "traits").glob("*.csv"):
+        path.write_text("length_mm\n")
+    with pytest.raises(InputError, match="delete the file"):
+        tracing.measured(found, some, archive="a")
+
+
 def test_the_same_seed_is_the_same_network(table, split, home, monkeypatch, tmp_path):
     "Trained twice apart: one key, the same weights; another seed gives others; the store gives it back."
     few = {**SMALL, "steps": 2, "epochs": 1, "batch": 2}

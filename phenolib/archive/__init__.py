@@ -29,7 +29,7 @@ PATTERNS = {  # for each kind: the first pattern that any file matches is taken
 READERS = {"cameras": "phenocam", "transitions": "phenocam", **flux_sites.READERS, **patches.READERS,
            **stations.READERS, **roots.READERS, **plots.READERS, **catalogues.READERS}
 OPTIONS = {"cameras": ("columns",), "transitions": (), "soil": ("depths",), "catalogue": ("stac",),
-           **dict.fromkeys((*flux_sites.KINDS, *patches.KINDS, *roots.KINDS, *plots.KINDS), ())}
+           **dict.fromkeys((*flux_sites.KINDS, *patches.KINDS, *roots.KINDS, *plots.KINDS, "farm"), ())}
 ABOUT = ("title", "licence", "citation", "note")  # keys of archive.yml that are not kinds
 SITE_COLUMNS = ("site", "lon", "lat", "cluster", "crop", "split")
 # the five cameras that Zhao et al. (2022), doi:10.1016/j.rse.2022.113046, hold out for test
@@ -173,7 +173,7 @@ class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, roots.Ro
         kinds = self.kinds() if kinds is None else {k: self.kinds().get(k, []) for k in kinds}
         paths = {self.label(p): p for files in kinds.values() for p in files}
         places = {_table_of(k) for k in kinds or ["cameras"]}
-        beside = {p.with_name(name) for p in kinds.get("soil", []) for name in stations.BESIDE}
+        beside = stations.beside(kinds.get("soil", [])) | stations.beside(kinds.get("farm", []))
         beside |= {p.with_name(name) for p in kinds.get("plots", []) for name in plots.BESIDE}
         beside |= roots.beside(kinds.get("root_images", []))
         scenes = {p for c in kinds.get("catalogue", []) for p in c.parent.rglob("*")}

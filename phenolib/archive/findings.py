@@ -78,7 +78,8 @@ def check(folder):
             problem = f"archive.yml: no file matches '{described.path}' of '{kind}'"
             problems.append(Finding(kind, "archive.yml", problem))
     for table, name in (("sites", "sites.csv"), ("flux_sites", flux_sites.TABLE), ("areas", catalogues.TABLE),
-                        ("soil_stations", stations.PROFILES), ("root_images", roots.TABLE)):
+                        ("soil_stations", stations.PROFILES), ("farms", "the tables of a farm"),
+                        ("root_images", roots.TABLE)):
         try:
             getattr(archive, table)  # reads the table, and the header or the name of every file
         except InputError as error:  # a file that cannot be read is a finding of its own
@@ -114,7 +115,7 @@ def _kind(archive, kind, paths):
                 dates += [first, last]
                 odd += remarks
             elif kind in stations.KINDS:
-                names, first, last, remarks = stations.look(path, archive._options(kind))
+                names, first, last, remarks = stations.look(kind, path, archive._options(kind))
                 sites |= set(names)
                 dates += [first, last]
                 odd += remarks
