@@ -22,6 +22,7 @@ MODULES = (
     "dating",
     "drivers",
     "errors",
+    "experiments",
     "fidelity",
     "files",
     "indices",

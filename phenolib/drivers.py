@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from phenolib import soil
+from phenolib import root_seasons, soil
 from phenolib.errors import InputError
 from phenolib.sources import plot_tables
 
@@ -137,12 +137,43 @@ def by_image(found, seasons, leaves, traits, *, days=14, share=0.2):
                        **{name: seen[name].values for name in found})
 
 
+def tables(data, traits, *, measure="length", share=0.2, days=5, method="double_logistic"):
+    """All tables of an archive with plots: rows of seasons, tubes and images.
+
+    data     ``Archive`` with plots, their sensors and Sentinel-2
+    traits   a row an image, as ``tracing.measured`` gives it
+    measure  as ``by_season``
+    share    of the amplitude at which seasons start and end
+    days     of a composite of Sentinel-2
+    method   of ``phenology.seasons``
+    returns  {"seasons", "tubes", "images"}: DataFrames of ``by_season``, ``by_tube``, ``by_image``, with warmth beside
+             temperature: its difference from the mean of the crop [°C]
+    raises   InputError as these
+    """
+    seasons, options = data.plot_seasons, {"shares": (share, 0.5), "method": method}
+    series = root_seasons.pooled(traits, "rld_cm_cm3")
+    weeks = {key: (one["time"].values[0], one["time"].values[-1]) for key, one in series.items()}
+    leaves = root_seasons.leaves(plot_tables.evi2(data.plot_satellite(), days), seasons, weeks, **options)
+    roots = root_seasons.table(series, seasons, **options)
+    known = data.plots["soil"].dropna().unique() if "soil" in data.plots else []
+    found = conditions(data.plot_soil(), texture=known[0] if len(known) == 1 and known[0] in soil.TEXTURES else None)
+    made = {"seasons": by_season(found, seasons, roots, leaves, traits, measure=measure, share=share),
+            "tubes": by_tube(found, seasons, leaves, traits, share=share),
+            "images": by_image(found, seasons, leaves, traits, share=share)}
+    return {name: with_warmth(table) for name, table in made.items()}
+
+
+def with_warmth(table):
+    """Temperature less the mean of its crop [°C]: what is left of it when the crop is known."""
+    return table.assign(warmth=table["temperature"] - table.groupby("crop")["temperature"].transform("mean"))
+
+
 def true_seasons(dates, curves, *, measure="length", share=0.2, upper=UPPER, deeper=DEEPER):
     """The table of ``by_season`` with nothing measured: from the truth of an archive, for scoring alone.
 
     dates, curves  of ``Archive.plot_truth``
     others         as ``by_season``
-    returns        as ``by_season``
+    returns        as ``by_season``, with warmth as ``tables``
     """
     whole = dates[dates["depth_cm"].isna() & (dates["share"] == round(100 * share))]
     side = whole["direction"].map({"rising": "sos", "falling": "eos"})
@@ -159,8 +190,8 @@ def true_seasons(dates, curves, *, measure="length", share=0.2, upper=UPPER, dee
         grown = length.sel(plot=one.plot, time=_span(one.season, (min(first, 60), min(last + 60, 365))))
         rows += [{"plot": one.plot, "season": one.season, "tube": k, "rld_cm_cm3": float(value)}
                  for k, value in enumerate(grown.max("time").values)]
-    return by_season(known, seasons, parts["root"], parts["leaf"], pd.DataFrame(rows), measure=measure, share=share,
-                     upper=upper, deeper=deeper)
+    return with_warmth(by_season(known, seasons, parts["root"], parts["leaf"], pd.DataFrame(rows), measure=measure,
+                                 share=share, upper=upper, deeper=deeper))
 
 
 def _measured(dates, measure, share):
