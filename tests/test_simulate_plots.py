@@ -1,5 +1,7 @@
 """Simulated plots and their tubes: water, roots, the dates that rates bring, and images that follow the roots."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -110,6 +112,27 @@ def test_a_root_grows_and_stays():
     assert window.traits(55)["length_mm"] >= window.traits(25)["length_mm"] > 0
 
 
+def test_roots_dry_the_soil_where_they_are_told_to():
+    "With fewer roots the soil of the thirsty landscape is wetter, and that of the other is the same to the last digit."
+    one = plot_growth.Settings(first=2017, last=2017)
+    for name, same in (("lasting", True), ("thirsty", False)):
+        rates = plot_growth.GROWTHS[name]
+        slower = replace(rates, rise=tuple(0.5 * r for r in rates.rise))
+        many, few = (plot_growth.grow(one, growth=some) for some in (rates, slower))
+        assert float(few["root_length"].mean()) < 0.9 * float(many["root_length"].mean())
+        assert (few["theta"].values == many["theta"].values).all() == same
+        assert same or float(few["theta"].mean()) > float(many["theta"].mean())
+        assert few.attrs["water_balance"] < 1e-9
+
+
+def test_roots_that_feel_no_warmth_grow_in_the_cold():
+    "Where the rate of warmth is 0, a colder soil slows no root."
+    one = plot_growth.Settings(first=2017, last=2017)
+    cold, free = (plot_growth.grow(one, growth=plot_growth.GROWTHS[name]) for name in ("lasting", "unwarmed"))
+    spring = {"time": slice("2017-01-01", "2017-03-15")}
+    assert float(free["root_length"].sel(spring).mean()) > 1.5 * float(cold["root_length"].sel(spring).mean())
+
+
 def test_sensors_say_what_they_can(grown):
     "Tensiometers run dry, the other sensors see nothing wet, and both together give one potential near the truth."
     said = plots.sensors(7, grown)
@@ -154,6 +177,8 @@ def test_values_of_a_part_are_asked_for_by_name():
     "A name sets the growth of roots; a wrong one is named, as is a value that no part here knows."
     parts, _, own = simulated.asked("simulated+parts:plots+growth:even+first:2020+last:2021")
     assert parts == ["plots"] and own == {"growth": "even", "first": 2020, "last": 2021}
+    with pytest.raises(InputError, match="last = 2014: Sentinel-2 flies since 2015"):
+        plot_growth.Settings(first=1990, last=2014)
     with pytest.raises(InputError, match="growth = evne"):
         simulated.asked("simulated+parts:plots+growth:evne")
     with pytest.raises(InputError, match="growth"):

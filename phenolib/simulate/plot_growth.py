@@ -79,6 +79,9 @@ class Settings:
             raise InputError(f"growth = {self.growth}: is not known{near(self.growth, GROWTHS)}")
         if not 1990 <= self.first <= self.last <= 2100:
             raise InputError(f"first = {self.first}, last = {self.last}: years from 1990 to 2100 are expected")
+        if self.last < 2015:
+            raise InputError(f"last = {self.last}: Sentinel-2 flies since 2015, and leaves are dated by it; give 2015 "
+                             "or later")
         if not 1 <= self.every <= 60:
             raise InputError(f"every = {self.every}: 1 to 60 days between two images are expected")
 

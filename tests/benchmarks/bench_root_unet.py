@@ -1,20 +1,26 @@
 """How well, and how fast, the U-Net traces the roots of real scans: cross-validated by tube.
 
-    python tests/benchmarks/bench_root_unet.py --data ../shared/data/roots_minirhizotron --minutes 15 --out found.json
+    python tests/benchmarks/bench_root_unet.py --data FOLDER --minutes 15 --turns 8 --out data/root_scans.json
+        --options '{"channels": [16, 32, 64, 128, 128], "crop": 320, "batch": 2, "turned": 1, "colour": 0.15}'
     python tests/benchmarks/bench_root_unet.py --data FOLDER --folds 5 --only 0 --minutes 5       one fold of five
-    python tests/benchmarks/bench_root_unet.py --speed                     megapixels per second, weights of chance
+    python tests/benchmarks/bench_root_unet.py --speed --out data/root_scans.json     megapixels per second, weights of
+                                                                                      chance
 
 Each tube is tested once; epoch and threshold are chosen on validation tubes among the others. Dice is the mean over the
 scans of a fold at their full size, against the hand mask; its interval comes from draws of whole tubes. The minutes are
 processor time of one thread and hold all that fitting takes: reading, training, looking at the validation scans. From
 them, and the speed of this machine, follows the number of steps, which is printed: give it as --steps to repeat a run
-elsewhere. The scans' size of a pixel is not told; --pixel gives one (300 dots per inch are 0.0847 mm), and traits are
-then learnt and judged too. Not a test: nothing here is held against a bound, and pytest does not collect it.
+elsewhere. Folds and speeds are added to what the file given as --out holds. The scans' size of a pixel is not told;
+--pixel gives one (300 dots per inch are 0.0847 mm), and traits are then learnt and judged too. Not a test: nothing here
+is held against a bound, and pytest does not collect it.
 """
 
 import argparse
+import datetime
 import json
+import platform
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -59,7 +65,7 @@ def fold(table, split, options, minutes, steps, turns, seed):
 
 def speed(size=(2273, 2550)):
     "Megapixels of an original scan per second of one thread, and weights, of the sizes."
-    image = torch.rand(3, *size) * 255
+    image, found = torch.rand(3, *size) * 255, {}
     for name, options in SIZES.items():
         model = unet.UNet(**options).eval()
         seconds = []
@@ -67,8 +73,17 @@ def speed(size=(2273, 2550)):
             begun = time.process_time()
             model.tiled(image)
             seconds.append(time.process_time() - begun)
-        print(f"{name}: {np.prod(size) / 1e6 / min(seconds):.2f} megapixels/s, "
-              f"{sum(p.numel() for p in model.parameters()):,} weights, reach {model.reach} pixels")
+        found[name] = {"megapixels_per_second": round(float(np.prod(size)) / 1e6 / min(seconds), 2),
+                       "weights": sum(p.numel() for p in model.parameters()), "reach": model.reach}
+        print(f"{name}: {found[name]['megapixels_per_second']:.2f} megapixels/s, {found[name]['weights']:,} weights, "
+              f"reach {model.reach} pixels")
+    return found
+
+
+def about():
+    "When and on what this was measured."
+    return {"date": datetime.date.today().isoformat(), "machine": platform.processor() or platform.machine(),
+            "threads": 1, "torch": torch.__version__}
 
 
 def main():
@@ -86,14 +101,18 @@ def main():
     parser.add_argument("--speed", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    before = json.loads(Path(given.out).read_text()) if given.out and Path(given.out).is_file() else {}
     if given.speed:
-        return speed()
+        found = speed()
+        return write_json(given.out, before | {"speed": found}) if given.out else None
     table = minirhizotron.folder(given.data)
     if given.pixel:
         table["mm_per_pixel"] = given.pixel
-    scores, folds = [], {}
+    again = {k for k in range(given.folds) if given.only is None or k in given.only}
+    folds = {int(k): one for k, one in before.get("folds", {}).items() if int(k) not in again}
+    scores = [pd.DataFrame([scan for scan in before.get("scans", []) if scan["fold"] in folds])] if folds else []
     for k, split in enumerate(tracing.by_tube(table, given.folds, validation=VALIDATION, seed=given.seed)):
-        if given.only is None or k in given.only:
+        if k in again:
             some, folds[k] = fold(table, split, given.options, given.minutes, given.steps, given.turns, given.seed)
             scores.append(some.assign(fold=k))
             print(f"fold {k}: Dice {folds[k]['dice']:.3f}  " + json.dumps(folds[k]), flush=True)
@@ -103,7 +122,8 @@ def main():
                 result["traits"] = {way: tracing.trait_errors(every, way) for way in ("mask", "head")}
             if given.out:
                 scans = json.loads(every.to_json(orient="records", date_format="iso"))
-                write_json(given.out, result | {"scans": scans})
+                write_json(given.out, before | result | {"options": given.options, "turns": given.turns, **about(),
+                                                         "scans": scans})
     for name, said in result["summary"].items():
         low, high = said["interval"]
         print(f"{name}: {said['value']:.3f} [{low:.3f}, {high:.3f}] of {said['n']} scans")
