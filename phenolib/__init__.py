@@ -23,6 +23,7 @@ MODULES = (
     "drivers",
     "errors",
     "experiments",
+    "farms",
     "fidelity",
     "files",
     "indices",

@@ -17,8 +17,8 @@ from phenolib.simulate.config import DEFAULT
 from phenolib.simulate.config import make as configure
 
 PARTS = {name: f"phenolib.simulate.{name}" for name in (
-    "cameras", "flux_sites", "patches", "stations", "catalogue", "roots", "plots", "maps", "areas")}
-ALONE = ("plots", "maps", "areas")  # parts that an archive has only if it asks: they hold what another part holds too
+    "cameras", "flux_sites", "patches", "stations", "catalogue", "roots", "plots", "maps", "areas", "farm")}
+ALONE = ("plots", "maps", "areas", "farm")  # parts that an archive has if it asks: they hold what another holds too
 LAND = ("agreement.py", *(f"simulate/{name}.py" for name in (
     "calendar", "config", "landscape", "weather", "land", "ground", "crops", "crop_tables", "true_dates")))
 VIEW = (*(f"simulate/{name}.py" for name in ("patches", "optics", "radar", "clouds", "orbits")), "simulate/prosail.nc",
@@ -39,6 +39,8 @@ SOURCES = {  # the modules that decide on the bytes of a part; this one only han
     "stations": (*LAND, *VIEW, "simulate/stations.py", "sources/soil_stations.py", "sources/tables.py"),
     "plots": PLOTS,
     "roots": (*PLOTS, "simulate/roots.py", "simulate/rhizotron.py", "sources/minirhizotron.py"),
+    "farm": (*LAND, *VIEW, "simulate/profile.py", "simulate/plot_growth.py", "simulate/stations.py", "simulate/farm.py",
+             "sources/soil_stations.py", "sources/farm_tables.py", "sources/tables.py"),
 }
 SHARED = ("warmer", "rain")  # of ``Settings``, that the configuration gives
 OWN = {name: "phenolib.simulate.plot_growth" for name in ("plots", "roots")}  # where the ``Settings`` of a part are
