@@ -353,12 +353,10 @@ def measured(fitted, table, *, archive, turns=1):
     archive  content hash of the images
     turns    as ``whole``
     returns  as ``measure``
-    raises   as ``measure``, and InputError without images, and for a cache that cannot be read
+    raises   as ``measure``, and InputError for a cache that cannot be read
     """
     from phenolib.nets import unet
 
-    if not len(table):
-        raise InputError("there are no images of roots to measure; give an archive that has some")
     names = [Path(image).name for image in table["image"]]
     key = digest(fitted.key, archive, names, turns, training.sources(sys.modules[__name__], roots, unet),
                  *(version(name) for name in ("scikit-image", "skan", "torch")))
