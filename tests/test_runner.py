@@ -117,6 +117,19 @@ def test_an_archive_that_is_not_there_is_refused_before_a_kernel_starts(project)
     assert time.monotonic() - begun < 5 and not Path("out").exists()
 
 
+def test_an_archive_of_other_files_is_refused_before_a_kernel_starts(project, monkeypatch):
+    "A chapter of roots says at once that a folder of cameras is not for it; one kind of several is enough."
+    write_chapter(project, "10_double", DOUBLE, parameters='archive: str = "simulated"  # archive',
+                  kinds=["root_images", "plots"], also=["soil"])
+    there = {"cameras": ["a.csv"]}
+    monkeypatch.setattr(execution, "_open", lambda name: SimpleNamespace(
+        name="mine", hash=lambda kinds=None: "ab12", kinds=lambda: there))
+    with pytest.raises(InputError, match="reads root_images, plots, soil, and the archive 'mine' has only cameras"):
+        execution.prepare("10", {}, out="out")
+    there["soil"] = ["b.csv"]
+    assert execution.prepare("10", {}, out="out").archive == {"name": "mine", "hash": "ab12"}
+
+
 # one run
 
 

@@ -87,13 +87,20 @@ def prepare(chapter, given=None, *, set=None, out, source="", **options):
 
 
 def describe_archive(job):
-    """{name, hash} of the archive that a job reads, or None if the chapter reads none."""
+    """{name, hash} of the archive that a job reads, or None if the chapter reads none.
+
+    raises   InputError for an archive that has other kinds of files than the chapter reads
+    """
     if "archive" not in job.parameters:
         return None
     with contextlib.chdir(job.cwd):
         archive = _open(job.parameters["archive"])
         about = notebooks.metadata(job.notebook)
         kinds = [*about.get("kinds", []), *about.get("also", [])]  # what the chapter needs, and what it can use
+        there = archive.kinds() if kinds else {}
+        if there and not set(kinds) & set(there):  # without any file the chapter tells what is wrong
+            raise InputError(f"chapter {job.chapter} reads {', '.join(kinds)}, and the archive '{archive.name}' has "
+                             f"only {', '.join(there)}; `phenolib data check` tells which chapters run on an archive")
         return {"name": archive.name, "hash": archive.hash(kinds or None)}
 
 
