@@ -8,51 +8,11 @@ Modules load when they are first used, so that ``import phenolib`` stays under a
 """
 
 from importlib import import_module
+from pkgutil import iter_modules
 
 __version__ = "0.1.0"
 
-MODULES = (
-    "agreement",
-    "archive",
-    "baselines",
-    "bootstrap",
-    "comparison",
-    "conformal",
-    "curves",
-    "dating",
-    "drivers",
-    "errors",
-    "experiments",
-    "farms",
-    "fidelity",
-    "files",
-    "indices",
-    "leaf_models",
-    "looking",
-    "maps",
-    "metrics",
-    "mixed_models",
-    "nets",
-    "path_models",
-    "phenology",
-    "plots",
-    "report",
-    "root_seasons",
-    "roots",
-    "runner",
-    "samples",
-    "season_maps",
-    "simulate",
-    "soil",
-    "sources",
-    "splits",
-    "tasks",
-    "thinning",
-    "timing",
-    "tracing",
-    "training",
-    "trends",
-)
+MODULES = tuple(sorted(one.name for one in iter_modules(__path__) if not one.name.startswith("_")))
 
 
 def __getattr__(name):
