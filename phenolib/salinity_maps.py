@@ -27,7 +27,7 @@ PIXEL = 10.0  # side of a pixel where the maps have no coordinates [m]
 def class_areas(maps, *, pixel=None, confusion=None, level=0.9):
     """How many hectares each class of salinity covers in each year, as mapped and corrected for errors of the map.
 
-    maps       (year, y, x) salt [g/kg]
+    maps       (year, y, x) salt [g/kg], or classes as whole numbers, −1 for missing
     pixel      side of a pixel [m]; default that of the coordinate x, 10 m without one
     confusion  DataFrame of counts as ``confusion`` gives it: mapped class by rows, class on the ground by columns; it
                serves all years. None: areas as mapped alone
@@ -45,7 +45,7 @@ def class_areas(maps, *, pixel=None, confusion=None, level=0.9):
     side = _side(maps, pixel)
     rows = []
     for year in maps["year"].values:
-        code = classify(np.asarray(maps.sel(year=year).values, float))
+        code = codes(maps.sel(year=year).values)
         count = np.bincount(code[code >= 0], minlength=len(NAMES))
         known = int(count.sum())
         table = pd.DataFrame({"year": int(year), "class": NAMES, "hectares": count * side**2 / 1e4,
@@ -213,6 +213,18 @@ def changed(maps, low, high):
         rows.append({"first": one, "last": two, "rose": rose, "fell": fell, "within": 1 - rose - fell,
                      "retrieved": float(known.mean())})
     return pd.DataFrame(rows)
+
+
+def square_trends(maps, *, cells=20, least=5):
+    """Trend of ln(1 + S) over the years in squares, by the median of the slopes between years.
+
+    maps     (year, y, x) salt [g/kg]
+    cells    pixels a side of a square; its mean of what is known is taken
+    least    years of a square
+    returns  DataArray (y, x) [a⁻¹], see ``trends.over_years``
+    """
+    squares = np.log1p(checked(maps)).coarsen(y=cells, x=cells, boundary="trim").mean().rename("salt")
+    return trends.over_years(squares, least=least)["trend"]
 
 
 # ---- against truth

@@ -184,3 +184,20 @@ def test_what_is_missing_is_named():
         maps_of.seasons(table.drop(columns="site"))
     with pytest.raises(InputError, match="year, y and x"):
         maps_of.class_areas(xr.DataArray(np.ones((3, 3)), dims=("y", "x")))
+
+
+def test_trends_of_squares_are_found_where_they_are_planted():
+    "A square whose 1 + S grows by a tenth a year has that trend, the others none."
+    values = np.full((7, 40, 40), 3.0)
+    values[:, :20, :20] = (np.exp(0.1 * np.arange(7)) * 4 - 1)[:, None, None]
+    found = maps_of.square_trends(maps(values))
+    assert found.shape == (2, 2) and np.isclose(found[0, 0], 0.1) and np.allclose(found.values.ravel()[1:], 0)
+
+
+def test_areas_are_the_same_of_salt_and_of_classes():
+    "A map of classes gives the hectares of the map that it was made from."
+    from phenolib import salinity
+
+    salt = maps(np.random.default_rng(0).uniform(0, 10, (2, 30, 30)), (2019, 2020))
+    classes = salt.copy(data=salinity.classify(salt.values))
+    assert maps_of.class_areas(salt)["hectares"].tolist() == maps_of.class_areas(classes)["hectares"].tolist()

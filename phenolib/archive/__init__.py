@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenolib.archive import catalogues, cubes, flux_sites, patches, plots, roots, simulated, stations
+from phenolib.archive import catalogues, cubes, flux_sites, patches, plots, roots, salinity, simulated, stations
 from phenolib.archive.downloads import MANIFEST, catalogue, fetch, get
 from phenolib.errors import InputError, near
 from phenolib.files import digest, home, inside, sha256, write_json
-from phenolib.sources import phenocam
+from phenolib.sources import coastal_samples, phenocam
 
 __all__ = ["Archive", "Reference", "catalogue", "check", "get", "open_archive"]
 
@@ -24,12 +24,14 @@ PATTERNS = {  # for each kind: the first pattern that any file matches is taken
     **stations.PATTERNS,
     **roots.PATTERNS,
     **plots.PATTERNS,
+    **salinity.PATTERNS,
     **catalogues.PATTERNS,
 }
 READERS = {"cameras": "phenocam", "transitions": "phenocam", **flux_sites.READERS, **patches.READERS,
-           **stations.READERS, **roots.READERS, **plots.READERS, **catalogues.READERS}
+           **stations.READERS, **roots.READERS, **plots.READERS, **salinity.READERS, **catalogues.READERS}
 OPTIONS = {"cameras": ("columns",), "transitions": (), "soil": ("depths",), "catalogue": ("stac",),
-           **dict.fromkeys((*flux_sites.KINDS, *patches.KINDS, *roots.KINDS, *plots.KINDS, "farm"), ())}
+           **dict.fromkeys((*flux_sites.KINDS, *patches.KINDS, *roots.KINDS, *plots.KINDS, *salinity.KINDS, "farm"),
+                           ())}
 ABOUT = ("title", "licence", "citation", "note")  # keys of archive.yml that are not kinds
 SITE_COLUMNS = ("site", "lon", "lat", "cluster", "crop", "split")
 # the five cameras that Zhao et al. (2022), doi:10.1016/j.rse.2022.113046, hold out for test
@@ -105,7 +107,7 @@ class Kind:
 
 
 class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, roots.Roots, plots.Plots,
-              catalogues.Catalogues, cubes.Cubes):
+              salinity.Salinity, catalogues.Catalogues, cubes.Cubes):
     """Source files in a folder, described by archive.yml and sites.csv or recognised by their names.
 
     name     title of the archive, or the last part of its folder's path
@@ -141,6 +143,7 @@ class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, roots.Ro
         else:
             found = {name: _first_match(self.root, name, patterns) for name, patterns in PATTERNS.items()}
             found["root_images"] = roots.whole_folders(found["root_images"])
+            found["landsat"] = coastal_samples.whole_scenes(found["landsat"])
         return {name: paths for name, paths in found.items() if paths}
 
     def _files(self, name, kind):
@@ -176,6 +179,7 @@ class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, roots.Ro
         beside = stations.beside(kinds.get("soil", [])) | stations.beside(kinds.get("farm", []))
         beside |= {p.with_name(name) for p in kinds.get("plots", []) for name in plots.BESIDE}
         beside |= roots.beside(kinds.get("root_images", []))
+        beside |= salinity.beside(self.root) if "salt" in kinds else set()
         scenes = {p for c in kinds.get("catalogue", []) for p in c.parent.rglob("*")}
         truth = {p for k in kinds for p in (self.root / "truth").glob(f"{k}*")}
         for path in (*(self.root / name for name in places), *truth, *beside, *scenes):
@@ -366,7 +370,8 @@ class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, roots.Ro
 
 def _table_of(kind):
     """The table of places that belongs to a kind."""
-    return (flux_sites.TABLE if kind in flux_sites.KINDS else catalogues.TABLE if kind in catalogues.KINDS else
+    return (flux_sites.TABLE if kind in flux_sites.KINDS else
+            catalogues.TABLE if kind in (*catalogues.KINDS, *salinity.KINDS) else
             roots.TABLE if kind in roots.KINDS else "sites.csv")
 
 
@@ -376,7 +381,8 @@ def _first_match(root, kind, patterns):
     def belongs(path):
         parts = path.relative_to(root).parts
         aside = parts[0] == "truth" or any(part.startswith(".") for part in parts)
-        return path.is_file() and not aside and not (kind == "cameras" and "transition_dates" in path.name)
+        other = {"cameras": "transition_dates", "salt": "coastal_samples"}.get(kind)  # that the pattern matches too
+        return path.is_file() and not aside and not (other and other in path.name)
 
     return next(filter(None, (sorted(filter(belongs, root.glob(p))) for p in patterns)), [])
 

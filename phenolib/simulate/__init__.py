@@ -17,8 +17,10 @@ from phenolib.simulate.config import DEFAULT
 from phenolib.simulate.config import make as configure
 
 PARTS = {name: f"phenolib.simulate.{name}" for name in (
-    "cameras", "flux_sites", "patches", "stations", "catalogue", "roots", "plots", "maps", "areas", "farm")}
-ALONE = ("plots", "maps", "areas", "farm")  # parts that an archive has if it asks: they hold what another holds too
+    "cameras", "flux_sites", "patches", "stations", "catalogue", "roots", "plots", "maps", "areas", "farm",
+    "delta")}
+ALONE = ("plots", "maps", "areas", "farm", "delta")  # parts that an archive has if it asks, as they are long or hold
+# what another holds too
 LAND = ("agreement.py", *(f"simulate/{name}.py" for name in (
     "calendar", "config", "landscape", "weather", "land", "ground", "crops", "crop_tables", "true_dates")))
 VIEW = (*(f"simulate/{name}.py" for name in ("patches", "optics", "radar", "clouds", "orbits")), "simulate/prosail.nc",
@@ -41,9 +43,13 @@ SOURCES = {  # the modules that decide on the bytes of a part; this one only han
     "roots": (*PLOTS, "simulate/roots.py", "simulate/rhizotron.py", "sources/minirhizotron.py"),
     "farm": (*LAND, *VIEW, "simulate/profile.py", "simulate/plot_growth.py", "simulate/stations.py", "simulate/farm.py",
              "sources/soil_stations.py", "sources/farm_tables.py", "sources/tables.py"),
+    "delta": (*LAND, *VIEW, "simulate/parcels.py", "simulate/scenes.py", "simulate/salinity.py", "simulate/delta.py",
+              "simulate/delta_view.py", "sources/salt_samples.py", "sources/coastal_samples.py", "sources/tables.py",
+              "sources/stac_catalog.py"),
 }
 SHARED = ("warmer", "rain")  # of ``Settings``, that the configuration gives
-OWN = {name: "phenolib.simulate.plot_growth" for name in ("plots", "roots")}  # where the ``Settings`` of a part are
+OWN = {"plots": "phenolib.simulate.plot_growth", "roots": "phenolib.simulate.plot_growth",
+       "delta": "phenolib.simulate.delta"}  # where the ``Settings`` of a part are
 
 
 def parts(every=False):
