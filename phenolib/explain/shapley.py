@@ -1,5 +1,6 @@
 """Shapley values of trees, of networks, and of groups of inputs in any model."""
 
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -52,7 +53,9 @@ def shap_trees(model, X, background, *, most=100, seed=0):
 
     Lundberg et al. (2020).
     """
-    import shap
+    with warnings.catch_warnings():  # of its own imports
+        warnings.simplefilter("ignore")
+        import shap
 
     _same(X, background)
     rows = np.sort(np.random.default_rng(seed).permutation(len(background))[:most])
