@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from phenolib import indices
 from phenolib.errors import InputError, near
 from phenolib.files import atomic, write_text
 
@@ -30,7 +29,13 @@ SCALE, OFFSET = 2.75e-5, -0.2  # of Landsat Collection 2 Level 2
 UNITS = {"uS/cm": 1.0, "mS/cm": 1e3, "dS/m": 1e3}  # in µS/cm
 USUAL = (20.0, 5e4)  # within which the median of EC is expected [µS/cm]
 NODATA = 65535
-INDICES = ("NDVI", "NDWI", "SAVI", "VSSI")  # columns of a file that are held against their formulas
+INDICES = {  # columns of a file that are held against their formulas, those of ``phenolib.indices``
+    "NDVI": lambda v: (v["nir"] - v["red"]) / (v["nir"] + v["red"]),
+    "NDWI": lambda v: (v["green"] - v["nir"]) / (v["green"] + v["nir"]),
+    "SAVI": lambda v: 1.5 * (v["nir"] - v["red"]) / (v["nir"] + v["red"] + 0.5),
+    "VSSI": lambda v: 2 * v["green"] - 5 * (v["red"] + v["nir"]),
+}
+BRIGHT = 1.6  # reflectance above this is a number that was not scaled
 
 
 def read(path, *, units="uS/cm", reflectance="auto"):
@@ -130,15 +135,14 @@ def misnamed(table):
     """Which columns of indices hold what their name says.
 
     table    DataFrame with Blue_R … SWIR2_R [-] and columns NDVI, NDWI, SAVI, VSSI, as far as it has them
-    returns  DataFrame: column, agrees (with the formula of ``indices``), away (largest difference), holds (what it is:
+    returns  DataFrame: column, agrees (with its formula), away (largest difference), holds (what it is:
              the index, another normalised difference, or "something else")
     """
     values = {b: pd.to_numeric(table[f"{FILE[b]}_R"], errors="coerce").to_numpy(float) for b in BANDS}
-    ours = indices.indices([n for n in INDICES if n in table], dataset(pd.DataFrame(values)))
     rows = []
-    for name in ours.data_vars:
+    for name in [n for n in INDICES if n in table]:
         given = pd.to_numeric(table[name], errors="coerce").to_numpy(float)
-        away, holds = float(np.nanmax(np.abs(given - ours[name].values))), name
+        away, holds = float(np.nanmax(np.abs(given - INDICES[name](values)))), name
         if away > 1e-4:
             pairs = [(f"({a} - {b})/({a} + {b})", (values[a] - values[b]) / (values[a] + values[b]))
                      for a in BANDS for b in BANDS if a != b]
@@ -291,7 +295,7 @@ def _bands(path, table, reflectance):
         if name not in table:
             raise InputError(f"{path.name}: there is no column '{name}'{near(name, table.columns)}")
         value = _numbers(path, table, name)
-        if not scaled and (reflectance == "stored" or reflectance == "auto" and value.median() > indices.BRIGHT):
+        if not scaled and (reflectance == "stored" or reflectance == "auto" and value.median() > BRIGHT):
             value = value * SCALE + OFFSET
         elif scaled and plain in table:
             away = (_numbers(path, table, plain) * SCALE + OFFSET - value).abs().max()
