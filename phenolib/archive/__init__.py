@@ -8,7 +8,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from phenolib.archive import catalogues, cubes, flux_sites, patches, plots, roots, salinity, simulated, stations
+from phenolib.archive import (
+    catalogues,
+    cubes,
+    flux_sites,
+    moisture,
+    patches,
+    plots,
+    roots,
+    salinity,
+    simulated,
+    stations,
+)
 from phenolib.archive.downloads import MANIFEST, catalogue, fetch, get
 from phenolib.errors import InputError, near
 from phenolib.files import digest, home, inside, sha256, write_json
@@ -25,13 +36,15 @@ PATTERNS = {  # for each kind: the first pattern that any file matches is taken
     **roots.PATTERNS,
     **plots.PATTERNS,
     **salinity.PATTERNS,
+    **moisture.PATTERNS,
     **catalogues.PATTERNS,
 }
 READERS = {"cameras": "phenocam", "transitions": "phenocam", **flux_sites.READERS, **patches.READERS,
-           **stations.READERS, **roots.READERS, **plots.READERS, **salinity.READERS, **catalogues.READERS}
+           **stations.READERS, **roots.READERS, **plots.READERS, **salinity.READERS, **moisture.READERS,
+           **catalogues.READERS}
 OPTIONS = {"cameras": ("columns",), "transitions": (), "soil": ("depths",), "catalogue": ("stac",),
-           **dict.fromkeys((*flux_sites.KINDS, *patches.KINDS, *roots.KINDS, *plots.KINDS, *salinity.KINDS, "farm"),
-                           ())}
+           **dict.fromkeys((*flux_sites.KINDS, *patches.KINDS, *roots.KINDS, *plots.KINDS, *salinity.KINDS,
+                           *moisture.KINDS, "farm"), ())}
 ABOUT = ("title", "licence", "citation", "note")  # keys of archive.yml that are not kinds
 SITE_COLUMNS = ("site", "lon", "lat", "cluster", "crop", "split")
 # the five cameras that Zhao et al. (2022), doi:10.1016/j.rse.2022.113046, hold out for test
@@ -107,7 +120,7 @@ class Kind:
 
 
 class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, roots.Roots, plots.Plots,
-              salinity.Salinity, catalogues.Catalogues, cubes.Cubes):
+              salinity.Salinity, moisture.Moisture, catalogues.Catalogues, cubes.Cubes):
     """Source files in a folder, described by archive.yml and sites.csv or recognised by their names.
 
     name     title of the archive, or the last part of its folder's path
@@ -180,6 +193,7 @@ class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, roots.Ro
         beside |= {p.with_name(name) for p in kinds.get("plots", []) for name in plots.BESIDE}
         beside |= roots.beside(kinds.get("root_images", []))
         beside |= salinity.beside(self.root) if "salt" in kinds else set()
+        beside |= moisture.beside(self.root, kinds)
         scenes = {p for c in kinds.get("catalogue", []) for p in c.parent.rglob("*")}
         truth = {p for k in kinds for p in (self.root / "truth").glob(f"{k}*")}
         for path in (*(self.root / name for name in places), *truth, *beside, *scenes):

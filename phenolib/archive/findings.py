@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from phenolib.archive import Archive, catalogues, flux_sites, patches, plots, roots, salinity, stations
+from phenolib.archive import Archive, catalogues, flux_sites, moisture, patches, plots, roots, salinity, stations
 from phenolib.errors import InputError
 from phenolib.files import checkout
 from phenolib.sources import phenocam
@@ -131,6 +131,11 @@ def _kind(archive, kind, paths):
                 odd += remarks
             elif kind in salinity.KINDS:
                 names, first, last, remarks = salinity.look(kind, path)
+                sites |= names
+                dates += [first, last]
+                odd += remarks
+            elif kind in moisture.KINDS:
+                names, first, last, remarks = moisture.look(kind, path)
                 sites |= names
                 dates += [first, last]
                 odd += remarks

@@ -18,9 +18,9 @@ from phenolib.simulate.config import make as configure
 
 PARTS = {name: f"phenolib.simulate.{name}" for name in (
     "cameras", "flux_sites", "patches", "stations", "catalogue", "roots", "plots", "maps", "areas", "farm",
-    "delta")}
-ALONE = ("plots", "maps", "areas", "farm", "delta")  # parts that an archive has if it asks, as they are long or hold
-# what another holds too
+    "delta", "peninsula")}
+ALONE = ("plots", "maps", "areas", "farm", "delta", "peninsula")  # parts that an archive has if it asks, as they
+# are long or hold what another holds too
 LAND = ("agreement.py", *(f"simulate/{name}.py" for name in (
     "calendar", "config", "landscape", "weather", "land", "ground", "crops", "crop_tables", "true_dates")))
 VIEW = (*(f"simulate/{name}.py" for name in ("patches", "optics", "radar", "clouds", "orbits")), "simulate/prosail.nc",
@@ -46,10 +46,16 @@ SOURCES = {  # the modules that decide on the bytes of a part; this one only han
     "delta": (*LAND, *VIEW, "simulate/parcels.py", "simulate/scenes.py", "simulate/salinity.py", "simulate/delta.py",
               "simulate/delta_view.py", "sources/salt_samples.py", "sources/coastal_samples.py", "sources/tables.py",
               "sources/stac_catalog.py"),
+    "peninsula": (*(f"simulate/{name}.py" for name in (
+        "calendar", "config", "weather", "ground", "clouds", "optics", "radar", "regional", "regional_view",
+        "peninsula")), *(f"sources/{name}.py" for name in (
+            "coarse_moisture", "regional_images", "moisture_stations", "fusion_pairs", "sentinel", "stac_catalog",
+            "tables"))),
 }
 SHARED = ("warmer", "rain")  # of ``Settings``, that the configuration gives
-OWN = {"plots": "phenolib.simulate.plot_growth", "roots": "phenolib.simulate.plot_growth",
-       "delta": "phenolib.simulate.delta"}  # where the ``Settings`` of a part are
+OWN = {  # where the ``Settings`` of a part are
+    "plots": "phenolib.simulate.plot_growth", "roots": "phenolib.simulate.plot_growth",
+    "delta": "phenolib.simulate.delta", "peninsula": "phenolib.simulate.peninsula"}
 
 
 def parts(every=False):

@@ -2,8 +2,9 @@
 
 from importlib import import_module
 
-MODULES = ("earth_engine", "minirhizotron", "phenocam", "plot_tables", "rasters", "rsml", "sentinel", "site_series",
-           "soil_stations", "stac", "stac_catalog", "stac_patches", "timesat")
+MODULES = ("coarse_moisture", "earth_engine", "fusion_pairs", "minirhizotron", "moisture_stations", "phenocam",
+           "plot_tables", "rasters", "regional_images", "rsml", "sentinel", "site_series", "soil_stations", "stac",
+           "stac_catalog", "stac_patches", "timesat")
 
 
 def __getattr__(name):
