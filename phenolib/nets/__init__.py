@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-MODULES = ("blocks", "cropclock", "deepcrop", "leaf", "soil_blocks", "soilnet", "unet")
+MODULES = ("blocks", "cropclock", "deepcrop", "leaf", "soil_blocks", "soilnet", "transfer", "unet")
 
 
 def __getattr__(name):
