@@ -145,7 +145,9 @@ def _rain(rain, fused, length, land):
     times = pd.DatetimeIndex(rain["time"].values)
     last = times.get_indexer(fused["time"].values)
     if (last < 0).any():
-        raise InputError(f"there is no rain of {pd.Timestamp(fused['time'].values[last < 0][0]):%Y-%m-%d}")
+        lacks = pd.Timestamp(fused["time"].values[last < 0][0])
+        raise InputError(f"there is no rain of {lacks:%Y-%m-%d}, only of {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}; "
+                         "choose days within")
     sums = rain.rolling(time=length, min_periods=max(1, int(0.8 * length))).mean() * length
     coarse = sums.isel(time=last).load()
     at = {name: fused[name].clip(float(rain[name].min()), float(rain[name].max())) for name in ("y", "x")}
