@@ -363,8 +363,8 @@ def _table(wanted, averages, columns, learn):
         good &= on_days(learn, averages["time"]).transpose("time", "y", "x").values.astype(bool).ravel()
     if good.sum() < 100:
         there = np.unique(table["time"][table["target"].notna()])
-        raise InputError(f"{good.sum()} cells and days have moisture and covariates, at least 100 are needed; the layer "
-                         f"has values on {there.size} of the {averages.sizes['time']} days that are asked for")
+        raise InputError(f"{good.sum()} cells and days have moisture and covariates, at least 100 are needed; the "
+                         f"layer has values on {there.size} of the {averages.sizes['time']} days that are asked for")
     return table[good].reset_index(drop=True)
 
 
