@@ -1,6 +1,7 @@
 """Chapters run with what they were given, keep what belongs to them, and are run again only when they have to."""
 
 import csv
+import functools
 import json
 import os
 import shutil
@@ -261,6 +262,14 @@ def test_runs_wait_for_what_they_need():
     assert "it needs a, which failed" in str(outcomes["b"])
     with pytest.raises(InputError, match="wait for each other: c, d"):
         pool.together(tasks, needs={"c": ["d"], "d": ["c"]})
+
+
+def test_long_chains_begin_first():
+    "Of the runs that may start, that for which most others wait goes first, so that no chain is left for the end."
+    order = []
+    tasks = {name: functools.partial(order.append, name) for name in "abcdef"}
+    pool.together(tasks, needs={"d": ["b"], "e": ["d"], "f": ["c"]}, jobs=1)
+    assert order == ["b", "c", "d", "a", "e", "f"]
 
 
 def test_needs_are_read_from_the_notebook(project):

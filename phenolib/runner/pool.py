@@ -19,17 +19,21 @@ def together(tasks, *, needs=None, jobs=2):
     raises   InputError if tasks wait for each other in a circle
     """
     waiting = {name: {other for other in (needs or {}).get(name, ()) if other in tasks} for name in tasks}
-    done, running = {}, {}
+    done, running, behind = {}, {}, _behind(waiting)
     processes.start_all()
     with _Screen() as screen, ThreadPoolExecutor(jobs) as pool:
         try:
             while waiting or running:
-                for name in [name for name, before in waiting.items() if before <= done.keys()]:
-                    failed = [other for other in waiting.pop(name) if isinstance(done[other], Exception)]
+                ready = [name for name, before in waiting.items() if before <= done.keys()]
+                for name in sorted(ready, key=lambda name: -behind[name]):  # those that most wait for come first
+                    failed = [other for other in waiting[name] if isinstance(done[other], Exception)]
                     if failed:
                         done[name] = execution.ChapterFailed(f"{name} was not run: it needs {failed[0]}, which failed")
-                    else:
+                    elif len(running) < jobs:
                         running[pool.submit(screen.watch, name, tasks[name])] = name
+                    else:
+                        continue
+                    del waiting[name]
                 if not running and waiting and not any(before <= done.keys() for before in waiting.values()):
                     raise InputError(f"needs: these chapters wait for each other: {', '.join(sorted(waiting))}")
                 for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
@@ -39,6 +43,18 @@ def together(tasks, *, needs=None, jobs=2):
             processes.end_all()
             raise
     return {name: done[name] for name in tasks}
+
+
+def _behind(waiting):
+    """How many tasks wait for each, at once or by way of others: {name: count}."""
+    found = {}
+    for name in waiting:
+        beyond, new = set(), {name}
+        while new:
+            new = {other for other, before in waiting.items() if before & new} - beyond
+            beyond |= new
+        found[name] = len(beyond)
+    return found
 
 
 class _Screen:
