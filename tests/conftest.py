@@ -51,6 +51,17 @@ def wait_for(condition, seconds=30):
         time.sleep(0.1)
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    "One thread of torch for a module of tests, and what was asked of it before afterwards."
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     "An empty project to put chapters in; the caller stands in another folder."

@@ -24,13 +24,7 @@ def smooth_noise(rng, shape, reach):
     return (made - made.mean()) / made.std()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    "One thread, and what was asked of torch before."
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module", autouse=True)

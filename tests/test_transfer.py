@@ -7,14 +7,7 @@ from phenolib import training
 from phenolib.errors import InputError
 from phenolib.nets.transfer import Corrector, likelihood
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    "One thread, and what was asked of torch before."
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(autouse=True)
