@@ -59,6 +59,22 @@ def mixed(ustar, threshold):
     return ustar >= threshold
 
 
+def filled(nee, *, decimals=2, most=0.1):
+    """Whether a value has more decimals than its file otherwise has: made by a model, not measured.
+
+    nee       (time,) [µmol m⁻² s⁻¹]
+    decimals  of measured values
+    most      share of such values above which the file simply has more decimals, and none is told [-]
+    returns   (time,) bool
+
+    >>> filled([1.25, -0.5, 3.0, 1.234, np.nan], most=0.5).tolist(), filled([1.25, 1.234]).tolist()
+    ([False, False, False, True, False], [False, False])
+    """
+    values = np.asarray(nee, float) * 10.0**decimals
+    odd = np.abs(values - np.round(values)) > 0.05
+    return odd & (odd.sum() <= most * np.isfinite(values).sum())
+
+
 # ---- threshold of u*
 
 @dataclass(frozen=True)

@@ -203,15 +203,10 @@ def test_tharandt_1998():
     found = fluxes.ustar_threshold(tower["time"], nee, ustar, air, night, draws=30)
     assert found.value == pytest.approx(0.416, abs=0.03)  # its vignette "useCase"
     assert found.interval == pytest.approx((0.379, 0.611), abs=0.05)
-    assert filled_values(nee).sum() == 461
+    assert fluxes.filled(nee).sum() == 461
     usable = night & fluxes.mixed(ustar, 0.3)
-    parts = fluxes.partition(tower["time"], nee.where(~filled_values(nee)), air, usable, draws=20)
+    parts = fluxes.partition(tower["time"], nee.where(~fluxes.filled(nee)), air, usable, draws=20)
     assert 100 < parts.e0 < 250 and 2 < parts.r_ref < 4
     assert 1000 < parts.yearly().loc[1998, "reco"] < 1400 and parts.yearly().loc[1998, "share"] > 0.99
     filled = fluxes.partition(tower["time"], nee, air, usable, draws=2)
     assert filled.e0 < 50  # a model in its winter, see test_filled_values_win_the_choice_and_mislead
-
-
-def filled_values(nee):
-    "Values of the file that were filled: smooth runs of calm hours with three decimals, where others have two."
-    return np.abs(nee * 100 - np.round(nee * 100)) > 0.05

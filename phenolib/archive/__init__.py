@@ -1,7 +1,7 @@
 """An archive is a set of source files with what is known about them; simulated and real ones are used alike."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -18,41 +18,24 @@ from phenolib.archive import (
     roots,
     salinity,
     simulated,
+    site_tables,
     stations,
+    towers,
 )
+from phenolib.archive.description import PATTERNS, Kind, first_match, read_description, table_of
 from phenolib.archive.downloads import MANIFEST, catalogue, fetch, get
+from phenolib.archive.site_tables import SITE_COLUMNS
 from phenolib.errors import InputError, near
 from phenolib.files import digest, home, inside, sha256, write_json
 from phenolib.sources import coastal_samples, phenocam
 
-__all__ = ["Archive", "Reference", "catalogue", "check", "get", "open_archive"]
+__all__ = ["SITE_COLUMNS", "Archive", "Reference", "catalogue", "check", "get", "open_archive"]
 
-PATTERNS = {  # for each kind: the first pattern that any file matches is taken
-    "cameras": ("phenocam/*_[13]day.csv", "**/*_[13]day.csv"),
-    "transitions": ("**/*transition_dates*.csv",),
-    **flux_sites.PATTERNS,
-    **patches.PATTERNS,
-    **stations.PATTERNS,
-    **roots.PATTERNS,
-    **plots.PATTERNS,
-    **salinity.PATTERNS,
-    **moisture.PATTERNS,
-    **catalogues.PATTERNS,
-}
-READERS = {"cameras": "phenocam", "transitions": "phenocam", **flux_sites.READERS, **patches.READERS,
-           **stations.READERS, **roots.READERS, **plots.READERS, **salinity.READERS, **moisture.READERS,
-           **catalogues.READERS}
-OPTIONS = {"cameras": ("columns",), "transitions": (), "soil": ("depths",), "catalogue": ("stac",),
-           **dict.fromkeys((*flux_sites.KINDS, *patches.KINDS, *roots.KINDS, *plots.KINDS, *salinity.KINDS,
-                           *moisture.KINDS, "farm"), ())}
-ABOUT = ("title", "licence", "citation", "note")  # keys of archive.yml that are not kinds
-SITE_COLUMNS = ("site", "lon", "lat", "cluster", "crop", "split")
 # the five cameras that Zhao et al. (2022), doi:10.1016/j.rse.2022.113046, hold out for test
 DEEPCROP_TEST = ("cafcookwestltar01", "mead2", "mead3", "NEON.D06.KONA.DP1.00042", "usof6")
 EVENTS = (
     "series", "site", "veg_type", "path", "step", "metric", "direction", "share", "date", "date_low", "date_high",
     "low", "high")
-SAME_CLUSTER = 5.0  # km; the fields of one farm or research station
 
 
 def __getattr__(name):
@@ -107,20 +90,8 @@ class Reference:
     events: pd.DataFrame
 
 
-@dataclass
-class Kind:
-    """One entry of archive.yml: where the files of a kind are, and how to read them."""
-
-    path: str = ""
-    files: list = field(default_factory=list)
-    reader: str = ""
-    options: dict = field(default_factory=dict)
-    units: object = ""
-    licence: str = ""
-
-
 class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, roots.Roots, plots.Plots,
-              salinity.Salinity, moisture.Moisture, catalogues.Catalogues, cubes.Cubes):
+              salinity.Salinity, moisture.Moisture, towers.Towers, catalogues.Catalogues, cubes.Cubes):
     """Source files in a folder, described by archive.yml and sites.csv or recognised by their names.
 
     name     title of the archive, or the last part of its folder's path
@@ -131,11 +102,12 @@ class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, roots.Ro
     def __init__(self, root, base="", name=""):
         self.root = Path(root).resolve()
         self.base = base
-        self.about, self.described = _description(self.root)
+        self.about, self.described = read_description(self.root)
         self.name = str(name or self.about.get("title") or self.root.name)
         if not self.kinds() and not self._address:
             looked = [k.path for k in self.described.values() if k.path] or [p for v in PATTERNS.values() for p in v]
-            raise InputError(f"archive '{self.name}' is empty: no file in it is named like {' or '.join(looked)}")
+            raise InputError(f"archive '{self.name}' is empty: no file in it is named like "
+                             f"{' or '.join(looked).replace('|', ' or ')}")
 
     @property
     def simulated(self):
@@ -154,9 +126,10 @@ class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, roots.Ro
         if self.described:
             found = {name: self._files(name, kind) for name, kind in self.described.items()}
         else:
-            found = {name: _first_match(self.root, name, patterns) for name, patterns in PATTERNS.items()}
+            found = {name: first_match(self.root, name, patterns) for name, patterns in PATTERNS.items()}
             found["root_images"] = roots.whole_folders(found["root_images"])
             found["landsat"] = coastal_samples.whole_scenes(found["landsat"])
+            found |= {kind: towers.own(kind, found[kind]) for kind in towers.KINDS}
         return {name: paths for name, paths in found.items() if paths}
 
     def _files(self, name, kind):
@@ -167,8 +140,9 @@ class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, roots.Ro
             raise InputError(f"archive.yml of '{self.name}': files at a URL cannot be found by the pattern "
                              f"'{kind.path}'; list them under 'files:'")
         if kind.path:
-            inside(self.root, kind.path)
-            return _first_match(self.root, name, [kind.path])
+            for pattern in kind.path.split("|"):
+                inside(self.root, pattern)
+            return first_match(self.root, name, [kind.path])
         known = kind.files if isinstance(kind.files, dict) else dict.fromkeys(kind.files)
         return sorted(self._file(str(file), sha) for file, sha in known.items())
 
@@ -188,12 +162,12 @@ class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, roots.Ro
         elsewhere = [self._address] if self._address and (kinds is None or "catalogue" in kinds) else []
         kinds = self.kinds() if kinds is None else {k: self.kinds().get(k, []) for k in kinds}
         paths = {self.label(p): p for files in kinds.values() for p in files}
-        places = {_table_of(k) for k in kinds or ["cameras"]}
+        places = {table_of(k) for k in kinds or ["cameras"]}
         beside = stations.beside(kinds.get("soil", [])) | stations.beside(kinds.get("farm", []))
         beside |= {p.with_name(name) for p in kinds.get("plots", []) for name in plots.BESIDE}
         beside |= roots.beside(kinds.get("root_images", []))
         beside |= salinity.beside(self.root) if "salt" in kinds else set()
-        beside |= moisture.beside(self.root, kinds)
+        beside |= moisture.beside(self.root, kinds) | towers.beside(self.root, kinds)
         scenes = {p for c in kinds.get("catalogue", []) for p in c.parent.rglob("*")}
         truth = {p for k in kinds for p in (self.root / "truth").glob(f"{k}*")}
         for path in (*(self.root / name for name in places), *truth, *beside, *scenes):
@@ -253,7 +227,7 @@ class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, roots.Ro
         table = self._table("sites.csv")
         if table is None:
             test = places["site"].isin(DEEPCROP_TEST)
-            return places.assign(cluster=_clusters(places), crop="", split=np.where(test, "test", "train"))
+            return places.assign(cluster=site_tables.clusters(places), crop="", split=np.where(test, "test", "train"))
         rest = places[~places["site"].isin(table["site"])]
         table = pd.concat([table, rest.assign(cluster=rest["site"])], ignore_index=True)
         text = table.columns.difference(["lon", "lat"])
@@ -262,7 +236,7 @@ class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, roots.Ro
     def _table(self, name):
         """A table of sites of the archive, or None if there is none."""
         path = self.root / name
-        return _sites(path) if path.is_file() else None
+        return site_tables.read(path) if path.is_file() else None
 
     def find_site(self, name):
         """The site of that name; in a simulated archive a real site's name finds the twin that stands in for it.
@@ -364,7 +338,7 @@ class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, roots.Ro
 
         `path` is None for dates whose series (same region, same step) is not in the archive.
         """
-        files = {p.name: p for p in reversed(_first_match(self.root, "cameras", ["**/*_[13]day.csv"]))}
+        files = {p.name: p for p in reversed(first_match(self.root, "cameras", ["**/*_[13]day.csv"]))}
         rows = []
         for path in self.kinds().get("transitions", []):
             table = phenocam.read_transitions(path)
@@ -380,104 +354,6 @@ class Archive(flux_sites.FluxSites, patches.Patches, stations.Stations, roots.Ro
                     "low": t["min_gcc"], "high": t["max_gcc"],
                 } for share in phenocam.SHARES]
         return pd.DataFrame(rows)
-
-
-def _table_of(kind):
-    """The table of places that belongs to a kind."""
-    return (flux_sites.TABLE if kind in flux_sites.KINDS else
-            catalogues.TABLE if kind in (*catalogues.KINDS, *salinity.KINDS) else
-            roots.TABLE if kind in roots.KINDS else "sites.csv")
-
-
-def _first_match(root, kind, patterns):
-    """Files of the first pattern that any file matches; the truth and what is hidden are left out."""
-
-    def belongs(path):
-        parts = path.relative_to(root).parts
-        aside = parts[0] == "truth" or any(part.startswith(".") for part in parts)
-        other = {"cameras": "transition_dates", "salt": "coastal_samples"}.get(kind)  # that the pattern matches too
-        return path.is_file() and not aside and not (other and other in path.name)
-
-    return next(filter(None, (sorted(filter(belongs, root.glob(p))) for p in patterns)), [])
-
-
-def _description(root):
-    """What archive.yml says: the archive's title, licence, …, and its kinds."""
-    path = root / "archive.yml"
-    if not path.is_file():
-        return {}, {}
-    import yaml
-
-    try:
-        text = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"archive.yml: is not valid YAML: {error}") from None
-    if not isinstance(text, dict):
-        raise InputError("archive.yml: 'key: value' lines are expected, e.g. 'cameras: phenocam/*_3day.csv'")
-    about = {k: text[k] for k in ABOUT if k in text}
-    kinds = text.get("kinds", {k: v for k, v in text.items() if k not in ABOUT}) or {}
-    if not isinstance(kinds, dict):
-        raise InputError("archive.yml: under 'kinds:' lines like 'cameras: phenocam/*_3day.csv' are expected")
-    return about, {str(name): _kind(name, value) for name, value in kinds.items()}
-
-
-def _kind(name, value):
-    if isinstance(value, str):
-        value = {"path": value}
-    if isinstance(value, list):
-        value = {"files": value}
-    if not isinstance(value, dict):
-        raise InputError(f"archive.yml: '{name}' is {value!r}; a path pattern such as phenocam/*_3day.csv is expected")
-    # options may stand beside the path: {stac: https://…}
-    rest = {k: value[k] for k in value if k not in Kind.__dataclass_fields__ and k in OPTIONS.get(name, value)}
-    value = {**{k: v for k, v in value.items() if k not in rest}, "options": {**value.get("options", {}), **rest}}
-    kind = {"reader": READERS.get(name, ""), **value}
-    for what, given, known in (
-        ("key", kind, Kind.__dataclass_fields__),
-        ("option", kind.get("options", {}), OPTIONS.get(name, kind.get("options", {}))),
-        ("reader", [kind["reader"]], [READERS.get(name, kind["reader"])]),
-    ):
-        wrong = next((g for g in given if g not in known), None)
-        if wrong:
-            raise InputError(f"archive.yml: '{name}' has the {what} '{wrong}'{near(wrong, known)}")
-    if not isinstance(kind.get("path", ""), str) or not isinstance(kind.get("files", []), list | dict):
-        raise InputError(f"archive.yml: '{name}' needs one pattern as 'path' or a list of names as 'files'")
-    return Kind(**kind)
-
-
-def _sites(path):
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    for name in ("site", "lon", "lat"):
-        if name not in table:
-            raise InputError(f"{path.name}: the column '{name}' is missing{near(name, table.columns)}")
-    for name in ("lon", "lat"):
-        values = pd.to_numeric(table[name], errors="coerce")
-        if values.isna().any():
-            row = int(values.isna().to_numpy().argmax())
-            raise InputError(f"{path.name}: line {row + 2} has {name} = '{table[name][row]}'; degrees are expected")
-        table[name] = values
-    twice = table["site"][table["site"].duplicated()]
-    if len(twice):
-        raise InputError(f"{path.name}: the site '{twice.iloc[0]}' is there twice; keep one row per site")
-    missing = {c: "" for c in SITE_COLUMNS if c not in table}
-    table = table.assign(**missing)
-    table["cluster"] = table["cluster"].where(table["cluster"] != "", table["site"])
-    return table[[*SITE_COLUMNS, *table.columns.difference(SITE_COLUMNS, sort=False)]]
-
-
-def _clusters(places):
-    """Name of each site's cluster: connected sites within ``SAME_CLUSTER`` km, named by the first of them."""
-    lon, lat = np.radians(places["lon"].to_numpy(float)), np.radians(places["lat"].to_numpy(float))
-    half = (np.sin((lat[:, None] - lat) / 2) ** 2
-            + np.cos(lat[:, None]) * np.cos(lat) * np.sin((lon[:, None] - lon) / 2) ** 2)
-    near_by = 2 * 6371.0 * np.arcsin(np.sqrt(half)) <= SAME_CLUSTER
-    first = np.arange(len(places))
-    for _ in range(len(places)):
-        lower = np.where(near_by | np.eye(len(places), dtype=bool), first, len(places)).min(axis=1, initial=len(places))
-        if (lower == first).all():
-            break
-        first = lower
-    return places["site"].to_numpy()[first]
 
 
 def _remote(url):

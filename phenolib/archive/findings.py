@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from phenolib.archive import Archive, catalogues, flux_sites, moisture, patches, plots, roots, salinity, stations
+from phenolib.archive import (
+    Archive,
+    catalogues,
+    flux_sites,
+    moisture,
+    patches,
+    plots,
+    roots,
+    salinity,
+    stations,
+    towers,
+)
 from phenolib.errors import InputError
 from phenolib.files import checkout
 from phenolib.sources import phenocam
@@ -129,13 +140,13 @@ def _kind(archive, kind, paths):
                 sites |= names
                 dates += [first, last]
                 odd += remarks
-            elif kind in salinity.KINDS:
-                names, first, last, remarks = salinity.look(kind, path)
+            elif module := next((m for m in (salinity, moisture) if kind in m.KINDS), None):
+                names, first, last, remarks = module.look(kind, path)
                 sites |= names
                 dates += [first, last]
                 odd += remarks
-            elif kind in moisture.KINDS:
-                names, first, last, remarks = moisture.look(kind, path)
+            elif kind in towers.KINDS:
+                names, first, last, remarks = towers.look(kind, path, archive._options(kind))
                 sites |= names
                 dates += [first, last]
                 odd += remarks

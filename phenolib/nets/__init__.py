@@ -2,7 +2,8 @@
 
 from importlib import import_module
 
-MODULES = ("blocks", "cropclock", "deepcrop", "leaf", "soil_blocks", "soilnet", "transfer", "unet")
+MODULES = ("blocks", "cropclock", "deepcrop", "leaf", "moisture", "respiration", "response_networks", "soil_blocks",
+           "soilnet", "transfer", "unet")
 
 
 def __getattr__(name):

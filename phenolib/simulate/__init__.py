@@ -18,9 +18,9 @@ from phenolib.simulate.config import make as configure
 
 PARTS = {name: f"phenolib.simulate.{name}" for name in (
     "cameras", "flux_sites", "patches", "stations", "catalogue", "roots", "plots", "maps", "areas", "farm",
-    "delta", "peninsula")}
-ALONE = ("plots", "maps", "areas", "farm", "delta", "peninsula")  # parts that an archive has if it asks, as they
-# are long or hold what another holds too
+    "delta", "peninsula", "towers", "field")}
+ALONE = ("plots", "maps", "areas", "farm", "delta", "peninsula", "towers", "field")  # parts that an archive has if it
+# asks, as they are long or hold what another holds too
 LAND = ("agreement.py", *(f"simulate/{name}.py" for name in (
     "calendar", "config", "landscape", "weather", "land", "ground", "crops", "crop_tables", "true_dates")))
 VIEW = (*(f"simulate/{name}.py" for name in ("patches", "optics", "radar", "clouds", "orbits")), "simulate/prosail.nc",
@@ -51,11 +51,19 @@ SOURCES = {  # the modules that decide on the bytes of a part; this one only han
         "peninsula")), *(f"sources/{name}.py" for name in (
             "coarse_moisture", "regional_images", "moisture_stations", "fusion_pairs", "sentinel", "stac_catalog",
             "tables"))),
+    "towers": ("neutrons.py", "neutron_footprint.py", "responses.py", *(f"simulate/{name}.py" for name in (
+        "calendar", "config", "weather", "tower_water", "tower_breath", "tower_view", "towers")), *(
+            f"sources/{name}.py" for name in ("cosmos", "neutron_series", "flux_tower", "field_sensors", "tables"))),
+    "field": (*PLOTS, *(f"simulate/{name}.py" for name in ("cameras", "camera_view", "rhizotron", "field")),
+              "responses.py", "curves/__init__.py", "curves/engine.py", "curves/local.py", "curves/whittaker.py",
+              "curves/functions.py", *(f"sources/{name}.py" for name in (
+                  "phenocam", "minirhizotron", "salt_samples", "moisture_stations", "field_sensors"))),
 }
 SHARED = ("warmer", "rain")  # of ``Settings``, that the configuration gives
 OWN = {  # where the ``Settings`` of a part are
     "plots": "phenolib.simulate.plot_growth", "roots": "phenolib.simulate.plot_growth",
-    "delta": "phenolib.simulate.delta", "peninsula": "phenolib.simulate.peninsula"}
+    "delta": "phenolib.simulate.delta", "peninsula": "phenolib.simulate.peninsula",
+    "towers": "phenolib.simulate.towers", "field": "phenolib.simulate.field"}
 
 
 def parts(every=False):

@@ -2,9 +2,10 @@
 
 from importlib import import_module
 
-MODULES = ("coarse_moisture", "earth_engine", "fusion_pairs", "minirhizotron", "moisture_stations", "phenocam",
-           "plot_tables", "rasters", "regional_images", "rsml", "sentinel", "site_series", "soil_stations", "stac",
-           "stac_catalog", "stac_patches", "timesat")
+MODULES = ("coarse_moisture", "cosmos", "earth_engine", "field_sensors", "flux_tower", "fusion_pairs", "incubations",
+           "minirhizotron", "moisture_stations", "neutron_series", "phenocam", "plot_tables", "rasters",
+           "regional_images", "rsml", "sentinel", "site_series", "soil_stations", "stac", "stac_catalog",
+           "stac_patches", "timesat")
 
 
 def __getattr__(name):

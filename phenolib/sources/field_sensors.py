@@ -13,7 +13,6 @@ import csv
 import gzip
 import io
 import re
-import zlib
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -86,24 +85,8 @@ def table(path, *, separator=",", first=1, units=0, keep=None, text=()):
 def read_lines(path):
     """The lines of a text file, compressed if named *.gz, whatever ends them (LF, CR LF or CR); none that is empty at
     the end. raises InputError if there is no such file, or it is no text"""
-    path = Path(path)
-    if not path.is_file():
-        beside = [p.name for p in path.parent.iterdir() if p.is_file()] if path.parent.is_dir() else []
-        missing = f"there is no such file{near(path.name, beside)}"
-        raise InputError(f"{path.name}: {'is a folder; give one file of it' if path.is_dir() else missing}")
-    raw = path.read_bytes()
-    if path.suffix == ".gz":
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as error:
-            raise InputError(f"{path.name}: cannot be unpacked ({error}); download it again") from None
-    try:
-        whole_text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        whole_text = "\0"
-    if "\0" in whole_text:
-        raise InputError(f"{path.name}: is not a text file; give the file as it was downloaded")
-    return whole_text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
+    text = tables.whole_text(path)
+    return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
 
 
 def steps(path, time):

@@ -27,23 +27,7 @@ def read(path):
              another number of fields than the first, or a column is there twice
     """
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path.name}: is a folder; give one file of it")
-    if not path.is_file():
-        beside = [p.name for p in path.parent.glob("*.csv")] if path.parent.is_dir() else []
-        raise InputError(f"{path.name}: there is no such file{near(path.name, beside)}")
-    text = path.read_bytes()
-    if path.suffix == ".gz":
-        try:
-            text = gzip.decompress(text)
-        except (OSError, EOFError, zlib.error) as error:
-            raise InputError(f"{path.name}: cannot be unpacked ({error}); download it again") from None
-    try:
-        text = text.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        raise InputError(f"{path.name}: is not a text file; give the CSV file as it was downloaded")
+    text = whole_text(path, like="*.csv")
     rows = list(csv.reader(text.rstrip().splitlines(), skipinitialspace=True))
     if len(rows) < 2:
         raise InputError(f"{path.name}: holds no rows; the file is truncated or empty, download it again")
@@ -57,6 +41,33 @@ def read(path):
             what = "the file is truncated, download it again" if cut else "correct or remove the line"
             raise InputError(f"{path.name}: line {number} has {len(row)} fields, {len(names)} are expected; {what}")
     return pd.DataFrame(rows[1:], columns=names, index=pd.RangeIndex(2, len(rows) + 1))
+
+
+def whole_text(path, *, like="*"):
+    """The text of a file, compressed if named *.gz.
+
+    like     pattern of the names that are suggested where there is no such file
+    raises   InputError if there is no such file, or it is not text (UTF-8) or cannot be unpacked
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path.name}: is a folder; give one file of it")
+    if not path.is_file():
+        beside = [p.name for p in path.parent.glob(like) if p.is_file()] if path.parent.is_dir() else []
+        raise InputError(f"{path.name}: there is no such file{near(path.name, beside)}")
+    raw = path.read_bytes()
+    if path.suffix == ".gz":
+        try:
+            raw = gzip.decompress(raw)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(f"{path.name}: cannot be unpacked ({error}); download it again") from None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise InputError(f"{path.name}: is not a text file; give the file as it was downloaded")
+    return text
 
 
 def numbers(path, column):
