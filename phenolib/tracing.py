@@ -229,7 +229,8 @@ class Parts:
 
 
 def fit(table, split, *, channels=(16, 32, 64, 128), fold=2, scale=1.0, crop=192, batch=4, steps=500, epochs=8,
-        lr=3e-3, rooted=0.7, turned=0.0, zoom=0.0, colour=0.05, weight=0.1, seed=0, archive="", progress=True):
+        lr=3e-3, rooted=0.7, turned=0.0, zoom=0.0, colour=0.05, weight=0.1, precision="float32", seed=0, archive="",
+        progress=True):
     """A U-Net that traces roots, trained on the training tubes or taken from the store.
 
     It is the moving average of the weights that is kept, which does not swing from step to step. The validation
@@ -241,6 +242,7 @@ def fit(table, split, *, channels=(16, 32, 64, 128), fold=2, scale=1.0, crop=192
     channels  widths of the levels; ``fold`` as in ``nets.unet.UNet``
     epochs    of ``steps`` steps of ``batch`` crops each
     lr        learning rate of the first epoch
+    precision "float32", or "bf16": mixed with bfloat16, on CPU too; twice as fast on a processor with matrix units
     seed      of weights and crops
     archive   content hash of the archive of the images
     progress  as in ``training.train``
@@ -250,6 +252,8 @@ def fit(table, split, *, channels=(16, 32, 64, 128), fold=2, scale=1.0, crop=192
     raises    InputError for a tube on two sides, images without a mask, mixed sizes of a pixel, masks of which none has
               a root, and as ``sources.minirhizotron.read``
     """
+    import torch
+
     from phenolib.nets import unet
 
     pixel = _one_pixel(table.iloc[np.concatenate([split.train, split.validation])])
@@ -267,13 +271,15 @@ def fit(table, split, *, channels=(16, 32, 64, 128), fold=2, scale=1.0, crop=192
             net.scale.fill_(task.scale)
             net.pixel.fill_(pixel / task.scale if weight else np.nan)
         history = training.train(model, task.batches, loss=task.loss, validate=task.validate, epochs=epochs, lr=lr,
-                                 seed=seed, checkpoint=checkpoint, progress=progress)
+                                 seed=seed, checkpoint=checkpoint, progress=progress, precision=precision,
+                                 device="auto" if precision == "float32" or torch.cuda.is_available() else "cpu")
         best = min((row for row in history if row["error"] is not None), key=lambda row: row["error"])
         model.slow.threshold.fill_(best["threshold"])
         return history
 
-    parameters = {**given, "channels": list(channels), "fold": fold, "epochs": epochs, "lr": lr, "pixel": str(pixel),
-                  "data": task.content(), "train": split.train.tolist(), "validation": split.validation.tolist()}
+    parameters = {**given, "channels": list(channels), "fold": fold, "epochs": epochs, "lr": lr, "precision": precision,
+                  "pixel": str(pixel), "data": task.content(), "train": split.train.tolist(),
+                  "validation": split.validation.tolist()}
     found = training.fitted("unet", build, task, train=run, parameters=parameters, archive=archive, seed=seed,
                             uses=[Crops, splits, *([roots] if weight else [])])
     return dataclasses.replace(found, model=found.model.slow)

@@ -144,6 +144,17 @@ def test_the_same_seed_is_the_same_network(table, split, home, monkeypatch, tmp_
     assert not torch.equal(first.model.last.weight, other.model.last.weight)
 
 
+def test_half_the_digits_learn_the_same(table, split, home):
+    "Mixed with bfloat16, on a CPU too: nearly the loss of float32 and not just it, a key and full weights of its own."
+    few = {**SMALL, "steps": 4, "epochs": 1}
+    full, half = tracing.fit(table, split, **few), tracing.fit(table, split, **few, precision="bf16")
+    losses = [[row["loss"] for row in one.history] for one in (full, half)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02) and losses[0] != losses[1]
+    assert full.key != half.key and half.model.last.weight.dtype == torch.float32
+    with pytest.raises(InputError, match="'bf16'"):
+        tracing.fit(table, split, **few, precision="half")
+
+
 def test_other_test_tubes_train_the_same_network(table, split):
     "What is tested has no part in what is learnt: crops do not hold its pixels."
     one = tracing.Crops(table, split, crop=64)

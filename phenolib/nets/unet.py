@@ -91,7 +91,7 @@ class UNet(nn.Module):
         return logits, self.traits(logits, deep)
 
     def maps(self, x):
-        """Logits (batch, rows, columns) and the bottleneck (batch, channels[-1], rows / unit, columns / unit)."""
+        """Logits (batch, rows, columns) and the bottleneck (batch, channels[-1], rows / unit, columns / unit), float32."""
         if x.shape[-1] % self.unit or x.shape[-2] % self.unit:
             raise InputError(f"an image of {x.shape[-2]} × {x.shape[-1]} pixels; its sides must be multiples of "
                              f"{self.unit}: use whole() or tiled(), which pad it")
@@ -103,7 +103,7 @@ class UNet(nn.Module):
         deep = x = self.down[-1](x)                                  # (batch, channels[-1], rows / unit, …)
         for up, merge, skip in zip(reversed(self.up), reversed(self.merge), reversed(kept)):
             x = merge(torch.cat([skip, up(x)], 1))                   # (batch, channels[k], rows / fold / 2ᵏ, …)
-        return F.pixel_shuffle(self.last(x), self.fold)[:, 0], deep
+        return F.pixel_shuffle(self.last(x).float(), self.fold)[:, 0], deep.float()
 
     def traits(self, logits, deep):
         """log1p of the traits (batch, traits), from the logits of all pixels and the bottleneck."""

@@ -162,8 +162,9 @@ def site_scores(axes, found, models, *, statistic="r2", label="R² in unseen per
         axes.plot(place[out], np.full(out.sum(), least), "v", ms=4, color=colour)
     for k in range(len(names) - 1):
         axes.axvline(k + 0.5, color="#E4E6EA", lw=0.8)
-    axes.set_xticks(range(len(names)), names, rotation=30 if len(names) > 6 else 0,
-                    ha="right" if len(names) > 6 else "center", fontsize=8)
+    crowded = len(names) * max(len(str(name)) for name in names) > 80  # letters that fit side by side
+    axes.set_xticks(range(len(names)), names, rotation=30 if crowded else 0, ha="right" if crowded else "center",
+                    fontsize=8)
     axes.set(xlim=(-0.5, len(names) - 0.5), ylabel=label)
     if statistic == "r2":
         axes.set_ylim(least - 0.05, 1)

@@ -79,7 +79,7 @@ def site_record(series, said, site, parts, *, probes=None, truth=None, level=0.9
 
 
 def dynamics(series, said, sites, *, year, others=None, truth=None, level=0.9, event=(20, 40), width=8.0):
-    """A year at several sites and, beside it, the wettest turn of it, with rain from above.
+    """A year at several sites and, beside it, the weeks around its largest rise, with rain from above.
 
     series   ``moisture_series.Series``
     said     Dataset theta, sigma (site, time) of the network

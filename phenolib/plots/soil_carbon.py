@@ -31,12 +31,12 @@ def dry_downs(series, sites, year, *, rain=None, titles=None, marked="probes", w
             ax.plot(own["time"], own, color=COLOURS[ROUTES[route]], lw=0.9, label=words[route])
         one = series[marked].sel(site=[site])
         found = moisture_events.events(one, None if rain is None else rain.sel(site=[site]))
-        for _, row in found[found["start"].dt.year == year].iterrows():
+        for k, (_, row) in enumerate(found[found["start"].dt.year == year].iterrows()):
             part = one[0].sel(time=slice(row["start"], row["end"]))
-            ax.plot(part["time"], part, color=COLOURS["model"], lw=2.4)
+            ax.plot(part["time"], part, color=COLOURS["model"], lw=2.4, label="" if k else "a dry-down")
         ax.set_title(title, fontsize=10)
         ax.set(ylabel="θ [m³ m⁻³]")
-    axes[0, 0].legend(loc="lower left", ncols=2)
+    axes[0, 0].legend(loc="lower left", ncols=3)
     return fig
 
 

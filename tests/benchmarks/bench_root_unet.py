@@ -2,7 +2,11 @@
 
     python tests/benchmarks/bench_root_unet.py --data FOLDER --minutes 15 --turns 8 --out data/root_scans.json
         --options '{"channels": [16, 32, 64, 128, 128], "crop": 320, "batch": 2, "turned": 1, "colour": 0.15}'
+    python tests/benchmarks/bench_root_unet.py --data FOLDER --steps 3734 --turns 8 --out data/root_scans_longer.json
+        --options '{…, "precision": "bf16"}'                                             the same, four times as long
     python tests/benchmarks/bench_root_unet.py --data FOLDER --folds 5 --only 0 --minutes 5       one fold of five
+    python tests/benchmarks/bench_root_unet.py --data FOLDER --shifts --out data/root_scans_longer.json
+                                                    Dice of the hand masks against themselves, shifted by 1 and 2 pixels
     python tests/benchmarks/bench_root_unet.py --speed --out data/root_scans.json     megapixels per second, weights of
                                                                                       chance
 
@@ -10,7 +14,9 @@ Each tube is tested once; epoch and threshold are chosen on validation tubes amo
 scans of a fold at their full size, against the hand mask; its interval comes from draws of whole tubes. The minutes are
 processor time of one thread and hold all that fitting takes: reading, training, looking at the validation scans. From
 them, and the speed of this machine, follows the number of steps, which is printed: give it as --steps to repeat a run
-elsewhere. Folds and speeds are added to what the file given as --out holds. The scans' size of a pixel is not told;
+elsewhere. Folds and speeds are added to what the file given as --out holds; a network that is taken from the store
+keeps the minutes that the file has of it. A fold also says the Dice of the scans it was taught with, unturned: what a
+network cannot trace even there, more training will not teach it. The scans' size of a pixel is not told;
 --pixel gives one (300 dots per inch are 0.0847 mm), and traits are then learnt and judged too. Not a test: nothing here
 is held against a bound, and pytest does not collect it.
 """
@@ -26,7 +32,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from phenolib import tracing
+from phenolib import roots, tracing
 from phenolib.files import write_json
 from phenolib.nets import unet
 from phenolib.sources import minirhizotron
@@ -38,12 +44,15 @@ SIZES = {"default": {}, "published kind": {"channels": (32, 64, 128, 256, 512), 
 def steps_in(seconds, table, split, options):
     "How many steps of training fit into so many seconds of processor time, with all that is around them."
     begun = time.process_time()
-    task = tracing.Crops(table, split, **{k: v for k, v in options.items() if k not in ("channels", "fold", "lr")})
+    own = "channels", "fold", "lr", "precision"
+    task = tracing.Crops(table, split, **{k: v for k, v in options.items() if k not in own})
     model = unet.UNet(**{k: v for k, v in options.items() if k in ("channels", "fold")})
     read = time.process_time() - begun
     task.steps, begun = 6, time.process_time()
     for batch in task.batches(1, torch.Generator().manual_seed(0)):
-        task.loss(model, batch).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.get("precision") == "bf16"):
+            loss = task.loss(model, batch)
+        loss.backward()
     step, begun = (time.process_time() - begun) / task.steps, time.process_time()
     tracing.whole(model.eval(), next(iter(task.images.values())))
     look = (time.process_time() - begun) * len(task.looked)
@@ -57,10 +66,12 @@ def fold(table, split, options, minutes, steps, turns, seed):
     found = tracing.fit(table, split, **options, steps=steps, epochs=EPOCHS, seed=seed, progress=False)
     took, begun = time.process_time() - begun, time.process_time()
     scores = tracing.score(found.model, table.iloc[split.test], turns=turns)
+    scored = time.process_time() - begun
     return scores, {"steps": steps, "epochs": EPOCHS, "minutes": took / 60, "stored": found.stored,
                     "trained_minutes": found.seconds / 60, "threshold": round(float(found.model.threshold), 2),
                     "validation_dice": 1 - min(row["error"] for row in found.history),
-                    "dice": scores["dice"].mean(), "scored_seconds": time.process_time() - begun}
+                    "training_dice": tracing.score(found.model, table.iloc[split.train])["dice"].mean(),
+                    "dice": scores["dice"].mean(), "scored_seconds": scored}
 
 
 def speed(size=(2273, 2550)):
@@ -77,6 +88,19 @@ def speed(size=(2273, 2550)):
                        "weights": sum(p.numel() for p in model.parameters()), "reach": model.reach}
         print(f"{name}: {found[name]['megapixels_per_second']:.2f} megapixels/s, {found[name]['weights']:,} weights, "
               f"reach {model.reach} pixels")
+    return found
+
+
+def shifts(table, by=(1, 2)):
+    "Mean Dice of the hand masks against themselves, shifted by so many pixels along the rows or the columns."
+    found = {}
+    for pixels in by:
+        each = []
+        for _, row in table.iterrows():
+            mask = tracing.read(row)[1]
+            each.append(np.mean([roots.score(np.roll(mask, pixels, axis), mask)["dice"] for axis in (0, 1)]))
+        found[pixels] = float(np.mean(each))
+        print(f"shifted by {pixels}: Dice {found[pixels]:.3f}")
     return found
 
 
@@ -99,6 +123,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", help="JSON to write")
     parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--shifts", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
     before = json.loads(Path(given.out).read_text()) if given.out and Path(given.out).is_file() else {}
@@ -106,6 +131,9 @@ def main():
         found = speed()
         return write_json(given.out, before | {"speed": found}) if given.out else None
     table = minirhizotron.folder(given.data)
+    if given.shifts:
+        found = shifts(table)
+        return write_json(given.out, before | {"shifts": found}) if given.out else None
     if given.pixel:
         table["mm_per_pixel"] = given.pixel
     again = {k for k in range(given.folds) if given.only is None or k in given.only}
@@ -114,6 +142,8 @@ def main():
     for k, split in enumerate(tracing.by_tube(table, given.folds, validation=VALIDATION, seed=given.seed)):
         if k in again:
             some, folds[k] = fold(table, split, given.options, given.minutes, given.steps, given.turns, given.seed)
+            if folds[k]["stored"]:
+                folds[k]["minutes"] = before.get("folds", {}).get(str(k), {}).get("minutes")
             scores.append(some.assign(fold=k))
             print(f"fold {k}: Dice {folds[k]['dice']:.3f}  " + json.dumps(folds[k]), flush=True)
             every = pd.concat(scores)
