@@ -91,7 +91,7 @@ class UNet(nn.Module):
         return logits, self.traits(logits, deep)
 
     def maps(self, x):
-        """Logits (batch, rows, columns) and the bottleneck (batch, channels[-1], rows / unit, columns / unit), float32."""
+        """Logits (batch, rows, columns) and the bottleneck (batch, channels[-1], rows / unit, columns / unit)."""
         if x.shape[-1] % self.unit or x.shape[-2] % self.unit:
             raise InputError(f"an image of {x.shape[-2]} × {x.shape[-1]} pixels; its sides must be multiples of "
                              f"{self.unit}: use whole() or tiled(), which pad it")
