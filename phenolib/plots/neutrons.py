@@ -130,9 +130,8 @@ def _rain(ax, fallen):
     rain, most = ax.twinx(), float(fallen.max())
     rain.bar(fallen["time"].values, fallen.values, width=np.timedelta64(24, "h"), color=RAIN)
     rain.set(ylim=(4.5 * max(most, 1.0), 0), yticks=[])
-    rain.annotate(f"rain from the top, up to {most:.0f} mm a day", (0.995, 0.04), ha="right",
-                  xycoords="axes fraction", color="#3E87A3", fontsize=8,
-                  bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5})
+    rain.annotate(f"rain from the top, up to {most:.0f} mm a day", (1, 1.015), ha="right", va="bottom",
+                  xycoords="axes fraction", color="#3E87A3", fontsize=8)
     rain.grid(False)
     for side in ("right", "bottom"):
         rain.spines[side].set_visible(False)
