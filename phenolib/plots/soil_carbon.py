@@ -36,7 +36,7 @@ def dry_downs(series, sites, year, *, rain=None, titles=None, marked="probes", w
             ax.plot(part["time"], part, color=COLOURS["model"], lw=2.4, label="" if k else "a dry-down")
         ax.set_title(title, fontsize=10)
         ax.set(ylabel="θ [m³ m⁻³]")
-    axes[0, 0].legend(loc="lower left", ncols=3)
+    axes[0, 0].legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1, ncols=3)
     return fig
 
 
